@@ -1,0 +1,631 @@
+/* stripe_credit--0.1.0.sql */
+
+-- complain if script is sourced in psql, rather than via CREATE EXTENSION
+\echo Use "CREATE EXTENSION stripe_credit" to load this file. \quit
+
+----------------------------------------------------------------------
+-- Where it can live
+--
+-- A name with a euro sign could not be delivered to a LATIN1 database, and in
+-- a schema that somebody else prepared our names could mean his objects.
+----------------------------------------------------------------------
+
+DO $$
+DECLARE
+	schema_oid pg_catalog.oid := 'stripe_credit'::pg_catalog.regnamespace;
+BEGIN
+	IF pg_catalog.getdatabaseencoding() <> 'UTF8' THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'feature_not_supported',
+			MESSAGE = 'stripe_credit needs a database whose encoding is UTF8',
+			HINT = 'Create the database with ENCODING ''UTF8''.';
+	END IF;
+
+	IF (SELECT n.nspowner <> r.oid
+		FROM pg_catalog.pg_namespace n, pg_catalog.pg_roles r
+		WHERE n.oid = schema_oid AND r.rolname = current_user)
+	THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'object_not_in_prerequisite_state',
+			MESSAGE = 'schema stripe_credit belongs to somebody else',
+			HINT = 'Drop the schema: CREATE EXTENSION makes its own.';
+	END IF;
+
+	IF EXISTS (SELECT FROM pg_catalog.pg_depend d
+			   WHERE d.refclassid = 'pg_catalog.pg_namespace'::pg_catalog.regclass
+				 AND d.refobjid = schema_oid
+				 AND NOT (d.classid = 'pg_catalog.pg_extension'::pg_catalog.regclass
+						  AND d.objid = (SELECT e.oid FROM pg_catalog.pg_extension e
+										 WHERE e.extname = 'stripe_credit')))
+	THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'object_not_in_prerequisite_state',
+			MESSAGE = 'schema stripe_credit is not empty',
+			HINT = 'Drop the schema: CREATE EXTENSION makes its own.';
+	END IF;
+END
+$$;
+
+----------------------------------------------------------------------
+-- What a name may be: accounts, packs and idempotency keys
+----------------------------------------------------------------------
+
+CREATE FUNCTION stripe_credit.is_key(key text) RETURNS boolean
+	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+	AS 'MODULE_PATHNAME', 'stripe_credit_is_key';
+COMMENT ON FUNCTION stripe_credit.is_key(text) IS
+	'whether a text can be an account id, a pack id or an idempotency key: 1 to 200 bytes, no control characters, no space at either end';
+
+----------------------------------------------------------------------
+-- Settings
+----------------------------------------------------------------------
+
+CREATE TABLE stripe_credit.settings (
+	only_row boolean NOT NULL DEFAULT true PRIMARY KEY CHECK (only_row),
+	mode text NOT NULL DEFAULT 'test' CHECK (mode IN ('test', 'live')),
+	signature_tolerance interval NOT NULL DEFAULT '300 s'
+		CHECK (signature_tolerance >= '1 s' AND signature_tolerance <= '100 years'),
+	account_from text[] NOT NULL DEFAULT '{metadata,client_reference_id}'
+		CHECK (pg_catalog.cardinality(account_from) > 0
+			   AND pg_catalog.array_position(account_from, NULL) IS NULL
+			   AND account_from <@ '{metadata,client_reference_id,customer_email,customer_details_email,customer}'::text[]),
+	on_overdraw text NOT NULL DEFAULT 'debt' CHECK (on_overdraw IN ('debt', 'clamp')),
+	keep_payload text NOT NULL DEFAULT 'unapplied' CHECK (keep_payload IN ('unapplied', 'all', 'none')),
+	max_payload integer NOT NULL DEFAULT 1048576 CHECK (max_payload > 0),
+	create_accounts boolean NOT NULL DEFAULT true,
+	connected_accounts text[] NOT NULL DEFAULT '{}'
+		CHECK (pg_catalog.array_position(connected_accounts, NULL) IS NULL),
+	success_url text,
+	cancel_url text,
+	install_id uuid NOT NULL DEFAULT pg_catalog.gen_random_uuid()
+);
+COMMENT ON TABLE stripe_credit.settings IS 'one row: how this database sells credits; in force at once in every session';
+COMMENT ON COLUMN stripe_credit.settings.mode IS 'test or live: whose events are turned into credits';
+COMMENT ON COLUMN stripe_credit.settings.signature_tolerance IS 'how far the time in a webhook signature may be from ours';
+COMMENT ON COLUMN stripe_credit.settings.account_from IS 'where a session says whose the credits are, the first that is there decides';
+COMMENT ON COLUMN stripe_credit.settings.on_overdraw IS 'when credits that were already spent are taken back: debt, or clamp at zero';
+COMMENT ON COLUMN stripe_credit.settings.keep_payload IS 'which webhook bodies are kept: of events not yet applied, all, or none';
+COMMENT ON COLUMN stripe_credit.settings.max_payload IS 'the largest webhook body that is looked at, in octets';
+COMMENT ON COLUMN stripe_credit.settings.create_accounts IS 'whether the first credits create their account';
+COMMENT ON COLUMN stripe_credit.settings.connected_accounts IS 'the Stripe Connect accounts whose events count; empty: none';
+COMMENT ON COLUMN stripe_credit.settings.success_url IS 'where Checkout sends a buyer who paid';
+COMMENT ON COLUMN stripe_credit.settings.cancel_url IS 'where Checkout sends a buyer who went back';
+COMMENT ON COLUMN stripe_credit.settings.install_id IS 'tells this installation from others in the same Stripe account; change it in a copy that is to live its own life';
+
+-- Tells every session's cache that what it holds of this table is out of date.
+CREATE FUNCTION stripe_credit.settings_changed() RETURNS trigger
+	LANGUAGE c
+	AS 'MODULE_PATHNAME', 'stripe_credit_settings_changed';
+COMMENT ON FUNCTION stripe_credit.settings_changed() IS 'internal: tells all sessions that settings or secrets have changed';
+
+CREATE TRIGGER settings_changed
+	AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON stripe_credit.settings
+	FOR EACH STATEMENT EXECUTE FUNCTION stripe_credit.settings_changed();
+ALTER TABLE stripe_credit.settings ENABLE ALWAYS TRIGGER settings_changed;
+
+-- A restored dump brings its own row, which takes the place of the fresh one.
+CREATE FUNCTION stripe_credit.settings_replace() RETURNS trigger
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+	AS $$
+BEGIN
+	DELETE FROM stripe_credit.settings s WHERE s.only_row;
+	RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION stripe_credit.settings_replace() IS 'internal: a new row of settings replaces the old one';
+
+CREATE TRIGGER settings_replace
+	BEFORE INSERT ON stripe_credit.settings
+	FOR EACH ROW EXECUTE FUNCTION stripe_credit.settings_replace();
+ALTER TABLE stripe_credit.settings ENABLE ALWAYS TRIGGER settings_replace;
+
+INSERT INTO stripe_credit.settings DEFAULT VALUES;
+
+----------------------------------------------------------------------
+-- Secrets: never dumped
+----------------------------------------------------------------------
+
+CREATE TABLE stripe_credit.webhook_secret (
+	id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	secret text NOT NULL,
+	valid_until timestamptz NOT NULL DEFAULT 'infinity',
+	created_at timestamptz NOT NULL DEFAULT pg_catalog.now()
+);
+COMMENT ON TABLE stripe_credit.webhook_secret IS 'signing secrets of webhook endpoints, or references to them; never dumped';
+COMMENT ON COLUMN stripe_credit.webhook_secret.secret IS 'file:, env: or vault: reference, or the secret itself';
+
+CREATE TRIGGER settings_changed
+	AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON stripe_credit.webhook_secret
+	FOR EACH STATEMENT EXECUTE FUNCTION stripe_credit.settings_changed();
+ALTER TABLE stripe_credit.webhook_secret ENABLE ALWAYS TRIGGER settings_changed;
+
+CREATE FUNCTION stripe_credit.add_webhook_secret(secret text, valid_until timestamptz DEFAULT 'infinity')
+	RETURNS integer
+	LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'stripe_credit_add_webhook_secret';
+COMMENT ON FUNCTION stripe_credit.add_webhook_secret(text, timestamptz) IS
+	'adds the signing secret of a webhook endpoint, or a file:, env: or vault: reference to it; several may be valid at once';
+
+CREATE FUNCTION stripe_credit.remove_webhook_secret(id integer) RETURNS void
+	LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'stripe_credit_remove_webhook_secret';
+COMMENT ON FUNCTION stripe_credit.remove_webhook_secret(integer) IS 'removes a webhook secret by the id that add_webhook_secret returned';
+
+----------------------------------------------------------------------
+-- Catalogue
+----------------------------------------------------------------------
+
+CREATE TABLE stripe_credit.pack (
+	pack_id text COLLATE "C" PRIMARY KEY CHECK (stripe_credit.is_key(pack_id)),
+	name text,
+	credits bigint NOT NULL CHECK (credits > 0),
+	unit_amount bigint CHECK (unit_amount > 0),
+	currency text COLLATE "C" CHECK (currency ~ '^[a-z]{3}$'),
+	price_id text COLLATE "C",
+	recurring_interval text CHECK (recurring_interval IN ('day', 'week', 'month', 'year')),
+	expires_after interval CHECK (expires_after > '0'),
+	priority integer,
+	active boolean NOT NULL DEFAULT true,
+	CHECK ((unit_amount IS NULL) = (currency IS NULL)),
+	CHECK (unit_amount IS NOT NULL OR price_id IS NOT NULL)
+);
+COMMENT ON TABLE stripe_credit.pack IS 'what can be bought: credits for a price';
+COMMENT ON COLUMN stripe_credit.pack.credits IS 'credits per unit';
+COMMENT ON COLUMN stripe_credit.pack.unit_amount IS 'price per unit, in minor units of the currency';
+COMMENT ON COLUMN stripe_credit.pack.price_id IS 'a Stripe Price instead of an inline price';
+COMMENT ON COLUMN stripe_credit.pack.expires_after IS 'how long after the payment its credits expire; NULL: never';
+COMMENT ON COLUMN stripe_credit.pack.priority IS 'lower numbers are spent first; NULL: last';
+
+CREATE TABLE stripe_credit.rate (
+	currency text COLLATE "C" PRIMARY KEY CHECK (currency ~ '^[a-z]{3}$'),
+	credits bigint NOT NULL CHECK (credits > 0),
+	per_amount bigint NOT NULL CHECK (per_amount > 0)
+);
+COMMENT ON TABLE stripe_credit.rate IS 'credits per minor units of a currency, for Checkout Sessions that name no pack';
+
+CREATE TABLE stripe_credit.payment_link (
+	payment_link text COLLATE "C" PRIMARY KEY,
+	pack_id text COLLATE "C" NOT NULL
+);
+COMMENT ON TABLE stripe_credit.payment_link IS 'which pack a Stripe Payment Link (plink_...) sells';
+
+----------------------------------------------------------------------
+-- The books
+----------------------------------------------------------------------
+
+-- The one mutable balance.  Every key begins with account_id, no trigger and
+-- no sequence stands on what spending touches, and only account_id is indexed,
+-- so that updates stay heap-only.
+CREATE TABLE stripe_credit.account (
+	account_id text COLLATE "C" PRIMARY KEY CHECK (stripe_credit.is_key(account_id)),
+	balance bigint NOT NULL DEFAULT 0,
+	held bigint NOT NULL DEFAULT 0 CHECK (held >= 0),
+	floor bigint NOT NULL DEFAULT 0,
+	seq bigint NOT NULL DEFAULT 0 CHECK (seq >= 0),
+	next_expiry timestamptz NOT NULL DEFAULT 'infinity',
+	created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+	CHECK (floor <= 0 AND balance - held >= floor)
+) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02);
+COMMENT ON TABLE stripe_credit.account IS 'who owns credits, and how many';
+COMMENT ON COLUMN stripe_credit.account.balance IS 'sum of the account''s ledger';
+COMMENT ON COLUMN stripe_credit.account.held IS 'credits reserved by open holds';
+COMMENT ON COLUMN stripe_credit.account.floor IS 'how far below zero reversals and adjustments have pushed what is available';
+COMMENT ON COLUMN stripe_credit.account.seq IS 'number of the last ledger entry';
+COMMENT ON COLUMN stripe_credit.account.next_expiry IS 'when the first of its lots expires';
+
+CREATE TABLE stripe_credit.ledger (
+	account_id text COLLATE "C" NOT NULL,
+	seq bigint NOT NULL,
+	kind text COLLATE "C" NOT NULL CHECK (kind IN ('purchase', 'grant', 'spend', 'capture', 'reversal',
+		'reinstatement', 'expiry', 'write_off', 'adjustment', 'spend_reversal')),
+	credits bigint NOT NULL,
+	balance bigint NOT NULL,
+	idempotency_key text COLLATE "C",
+	payment_id text COLLATE "C",
+	lot_id bigint,
+	metadata jsonb,
+	created_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+	PRIMARY KEY (account_id, seq)
+);
+CREATE UNIQUE INDEX ledger_idempotency_key ON stripe_credit.ledger (account_id, idempotency_key)
+	WHERE idempotency_key IS NOT NULL;
+COMMENT ON TABLE stripe_credit.ledger IS 'append-only entries of each account, numbered from 1';
+COMMENT ON COLUMN stripe_credit.ledger.credits IS 'plus or minus';
+COMMENT ON COLUMN stripe_credit.ledger.balance IS 'the account''s balance after the entry';
+COMMENT ON COLUMN stripe_credit.ledger.idempotency_key IS 'the caller''s key, unique within the account; NULL for postings of payments';
+COMMENT ON COLUMN stripe_credit.ledger.lot_id IS 'the lot that the entry made, reversed or expired';
+
+CREATE TABLE stripe_credit.lot (
+	account_id text COLLATE "C" NOT NULL,
+	lot_id bigint NOT NULL,
+	payment_id text COLLATE "C",
+	priority integer,
+	expires_at timestamptz NOT NULL DEFAULT 'infinity',
+	granted bigint NOT NULL CHECK (granted >= 0),
+	remaining bigint NOT NULL CHECK (remaining >= 0 AND remaining <= granted),
+	expired bigint NOT NULL DEFAULT 0 CHECK (expired >= 0),
+	PRIMARY KEY (account_id, lot_id)
+);
+COMMENT ON TABLE stripe_credit.lot IS 'credits that came together: they expire together, have one priority, and are taken back together';
+COMMENT ON COLUMN stripe_credit.lot.lot_id IS 'the seq of the ledger entry that brought it';
+COMMENT ON COLUMN stripe_credit.lot.payment_id IS 'the payment that brought it; NULL: promotional';
+COMMENT ON COLUMN stripe_credit.lot.remaining IS 'credits that can still be spent';
+COMMENT ON COLUMN stripe_credit.lot.expired IS 'credits that expired unspent';
+
+CREATE TABLE stripe_credit.event (
+	event_id text COLLATE "C" PRIMARY KEY,
+	type text NOT NULL,
+	created timestamptz,
+	livemode boolean,
+	status text COLLATE "C" NOT NULL CHECK (status IN ('applied', 'duplicate', 'pending', 'unmatched')),
+	reason text COLLATE "C",
+	payment_id text COLLATE "C",
+	payload text,
+	facts text,
+	received_at timestamptz NOT NULL DEFAULT pg_catalog.now()
+);
+CREATE INDEX event_waiting ON stripe_credit.event (payment_id)
+	WHERE status IN ('pending', 'unmatched');
+COMMENT ON TABLE stripe_credit.event IS 'webhook events that concern us, by Stripe''s id';
+COMMENT ON COLUMN stripe_credit.event.created IS 'when it happened, by Stripe''s clock';
+COMMENT ON COLUMN stripe_credit.event.reason IS 'what an event that is not applied lacks';
+COMMENT ON COLUMN stripe_credit.event.payload IS 'the body as it came, where settings.keep_payload keeps it';
+COMMENT ON COLUMN stripe_credit.event.facts IS 'the fields that we read, as JSON, where an event waits without its payload';
+
+CREATE TABLE stripe_credit.payment (
+	payment_id text COLLATE "C" PRIMARY KEY,
+	livemode boolean NOT NULL,
+	connected_account text COLLATE "C",
+	session_id text COLLATE "C",
+	subscription_id text COLLATE "C",
+	customer_id text COLLATE "C",
+	payment_link text COLLATE "C",
+	amount bigint,
+	currency text COLLATE "C",
+	paid boolean NOT NULL DEFAULT false,
+	paid_at timestamptz,
+	failed_at timestamptz,
+	expired_at timestamptz,
+	account_rank smallint,
+	account_id text COLLATE "C",
+	account_from text COLLATE "C",
+	credits_rank smallint,
+	credits bigint CHECK (credits >= 0),
+	pack_id text COLLATE "C",
+	terms text COLLATE "C",
+	priority integer,
+	expires_after interval,
+	posted bigint NOT NULL DEFAULT 0 CHECK (posted >= 0),
+	posted_to text COLLATE "C",
+	reversed_expired bigint NOT NULL DEFAULT 0 CHECK (reversed_expired >= 0),
+	created_at timestamptz NOT NULL DEFAULT pg_catalog.now()
+);
+COMMENT ON TABLE stripe_credit.payment IS 'what is known of each thing that was paid for, gathered from events';
+COMMENT ON COLUMN stripe_credit.payment.payment_id IS 'pi_..., cs_... when nothing had to be paid, sub_... for what a subscription session says, or the event that a person resolved';
+COMMENT ON COLUMN stripe_credit.payment.amount IS 'what the session or payment intent came to, in minor units';
+COMMENT ON COLUMN stripe_credit.payment.paid_at IS 'the earliest event that says paid, by Stripe''s clock';
+COMMENT ON COLUMN stripe_credit.payment.failed_at IS 'when a delayed payment failed';
+COMMENT ON COLUMN stripe_credit.payment.expired_at IS 'when its session expired unpaid';
+COMMENT ON COLUMN stripe_credit.payment.account_rank IS 'who says whose it is: 1 a person, 2 the session, 3 the payment intent';
+COMMENT ON COLUMN stripe_credit.payment.account_from IS 'the field that named the account';
+COMMENT ON COLUMN stripe_credit.payment.credits_rank IS 'who says how much: 1 a person, 2 metadata of the session, 3 of the payment intent, 4 the payment link, 5 the rate';
+COMMENT ON COLUMN stripe_credit.payment.terms IS 'what the credits were computed from; the same terms are never computed again';
+COMMENT ON COLUMN stripe_credit.payment.posted IS 'credits that the ledger holds for it';
+COMMENT ON COLUMN stripe_credit.payment.posted_to IS 'the account that they were posted to; it never changes';
+COMMENT ON COLUMN stripe_credit.payment.reversed_expired IS 'credits taken back that had expired, for which the ledger has no entry';
+
+----------------------------------------------------------------------
+-- Money in
+----------------------------------------------------------------------
+
+CREATE FUNCTION stripe_credit.verify_signature(payload bytea, signature text, secret text,
+		tolerance interval DEFAULT '300 s', at timestamptz DEFAULT pg_catalog.clock_timestamp())
+	RETURNS text
+	LANGUAGE c VOLATILE PARALLEL SAFE
+	AS 'MODULE_PATHNAME', 'stripe_credit_verify_signature';
+COMMENT ON FUNCTION stripe_credit.verify_signature(bytea, text, text, interval, timestamptz) IS
+	'valid, malformed, mismatch, expired or future: what a Stripe-Signature header is worth';
+
+CREATE FUNCTION stripe_credit.webhook(payload text, signature text) RETURNS jsonb
+	LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'stripe_credit_webhook';
+COMMENT ON FUNCTION stripe_credit.webhook(text, text) IS
+	'takes a webhook''s raw body and its Stripe-Signature header; credits what was paid, exactly once';
+
+CREATE FUNCTION stripe_credit.webhook_bytes(payload bytea, signature text) RETURNS jsonb
+	LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'stripe_credit_webhook';
+COMMENT ON FUNCTION stripe_credit.webhook_bytes(bytea, text) IS
+	'webhook() for drivers that hand over the raw body as bytes';
+
+CREATE FUNCTION stripe_credit.replay(event_id text) RETURNS jsonb
+	LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'stripe_credit_replay';
+COMMENT ON FUNCTION stripe_credit.replay(text) IS
+	'applies an event that waits, from its payload or its facts, as if it were delivered again';
+
+CREATE FUNCTION stripe_credit.resolve(event_id text, account_id text, credits bigint) RETURNS jsonb
+	LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'stripe_credit_resolve';
+COMMENT ON FUNCTION stripe_credit.resolve(text, text, bigint) IS
+	'says whose an unmatched event is and how many credits it is worth';
+
+----------------------------------------------------------------------
+-- Credits
+----------------------------------------------------------------------
+
+CREATE FUNCTION stripe_credit.balance(account_id text,
+		OUT balance bigint, OUT held bigint, OUT available bigint, OUT next_expiry timestamptz)
+	LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'stripe_credit_balance';
+COMMENT ON FUNCTION stripe_credit.balance(text) IS
+	'what an account has, what of it is held, what can be spent, and when the next of it expires; zeros for an unknown account';
+
+CREATE FUNCTION stripe_credit.grant_credits(account_id text, credits bigint, idempotency_key text,
+		expires_at timestamptz DEFAULT NULL, priority integer DEFAULT NULL, metadata jsonb DEFAULT NULL,
+		OUT seq bigint, OUT balance bigint, OUT held bigint, OUT available bigint, OUT duplicate boolean)
+	LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'stripe_credit_grant_credits';
+COMMENT ON FUNCTION stripe_credit.grant_credits(text, bigint, text, timestamptz, integer, jsonb) IS
+	'gives credits that nobody paid for, once per key';
+
+CREATE FUNCTION stripe_credit.adjust_credits(account_id text, credits bigint, idempotency_key text, reason text,
+		OUT seq bigint, OUT balance bigint, OUT held bigint, OUT available bigint, OUT duplicate boolean)
+	LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'stripe_credit_adjust_credits';
+COMMENT ON FUNCTION stripe_credit.adjust_credits(text, bigint, text, text) IS
+	'corrects a balance by hand, plus or minus, once per key; may make a debt';
+
+CREATE FUNCTION stripe_credit.statement(account_id text, max_rows integer DEFAULT 50, before_seq bigint DEFAULT NULL)
+	RETURNS TABLE (seq bigint, kind text, credits bigint, balance bigint, idempotency_key text,
+		payment_id text, metadata jsonb, created_at timestamptz)
+	LANGUAGE plpgsql STABLE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	AS $$
+#variable_conflict use_column
+BEGIN
+	IF statement.account_id IS NULL OR NOT stripe_credit.is_key(statement.account_id) THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+			MESSAGE = 'account_id is not valid',
+			DETAIL = 'It must be 1 to 200 bytes without control characters or a space at either end.';
+	END IF;
+	IF max_rows IS NULL OR max_rows < 1 THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+			MESSAGE = 'max_rows must be greater than zero';
+	END IF;
+	RETURN QUERY
+		SELECT l.seq, l.kind, l.credits, l.balance, l.idempotency_key, l.payment_id, l.metadata, l.created_at
+		FROM stripe_credit.ledger l
+		WHERE l.account_id = statement.account_id
+		  AND l.seq < coalesce(statement.before_seq, 9223372036854775807)
+		ORDER BY l.seq DESC
+		LIMIT statement.max_rows;
+END
+$$;
+COMMENT ON FUNCTION stripe_credit.statement(text, integer, bigint) IS
+	'an account''s ledger, newest first; page on with the last seq as before_seq';
+
+----------------------------------------------------------------------
+-- Operation
+----------------------------------------------------------------------
+
+CREATE VIEW stripe_credit.attention (kind, id, account_id, since, detail) AS
+	SELECT 'unmatched', e.event_id, NULL::text, e.received_at,
+		   pg_catalog.format('%s: %s', e.type, e.reason)
+	FROM stripe_credit.event e
+	WHERE e.status = 'unmatched'
+	UNION ALL
+	SELECT 'failed', p.payment_id, p.account_id, p.failed_at,
+		   'a delayed payment failed'
+	FROM stripe_credit.payment p
+	WHERE p.failed_at > pg_catalog.now() - '30 days'::interval AND NOT p.paid
+	UNION ALL
+	SELECT 'debt', a.account_id, a.account_id,
+		   (SELECT l.created_at FROM stripe_credit.ledger l
+			WHERE l.account_id = a.account_id AND l.seq = a.seq),
+		   pg_catalog.format('%s credits below zero', a.held - a.balance)
+	FROM stripe_credit.account a
+	WHERE a.balance < a.held
+	UNION ALL
+	SELECT 'disagreement', p.payment_id, p.posted_to, p.created_at,
+		   pg_catalog.format('posted to this account, but events now name %s', p.account_id)
+	FROM stripe_credit.payment p
+	WHERE p.posted_to IS NOT NULL AND p.account_id IS DISTINCT FROM p.posted_to
+	UNION ALL
+	SELECT 'test credits', l.account_id, l.account_id, pg_catalog.min(p.created_at),
+		   pg_catalog.format('%s credits bought in test mode', pg_catalog.sum(l.remaining))
+	FROM stripe_credit.lot l JOIN stripe_credit.payment p ON p.payment_id = l.payment_id
+	WHERE l.remaining > 0 AND NOT p.livemode
+	  AND EXISTS (SELECT FROM stripe_credit.settings s WHERE s.mode = 'live')
+	GROUP BY l.account_id;
+COMMENT ON VIEW stripe_credit.attention IS 'what a person should look at; not what merely waits';
+
+CREATE FUNCTION stripe_credit.check_books() RETURNS TABLE (invariant text, detail text)
+	LANGUAGE sql STABLE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	AS $$
+	SELECT 'balance is the sum of the entries',
+		   format('account %L has %s, its entries %s', a.account_id, a.balance, coalesce(l.credits, 0))
+	FROM stripe_credit.account a
+		LEFT JOIN (SELECT account_id, sum(credits) AS credits FROM stripe_credit.ledger GROUP BY account_id) l
+			ON l.account_id = a.account_id
+	WHERE a.balance <> coalesce(l.credits, 0)
+	UNION ALL
+	SELECT 'entries are numbered without gaps',
+		   format('account %L is at %s with %s entries from %s to %s', a.account_id, a.seq, l.entries, l.first, l.last)
+	FROM stripe_credit.account a
+		LEFT JOIN (SELECT account_id, count(*) AS entries, min(seq) AS first, max(seq) AS last
+				   FROM stripe_credit.ledger GROUP BY account_id) l
+			ON l.account_id = a.account_id
+	WHERE a.seq <> coalesce(l.entries, 0) OR a.seq <> coalesce(l.last, 0) OR coalesce(l.first, 1) <> 1
+	UNION ALL
+	SELECT 'each entry carries the balance after it',
+		   format('account %L, entry %s', r.account_id, r.seq)
+	FROM (SELECT account_id, seq, balance,
+				 sum(credits) OVER (PARTITION BY account_id ORDER BY seq) AS running
+		  FROM stripe_credit.ledger) r
+	WHERE r.balance <> r.running
+	UNION ALL
+	SELECT 'an entry has its account',
+		   format('account %L, entry %s', l.account_id, l.seq)
+	FROM stripe_credit.ledger l
+	WHERE NOT EXISTS (SELECT FROM stripe_credit.account a WHERE a.account_id = l.account_id)
+	UNION ALL
+	SELECT 'nothing is held without a hold',
+		   format('account %L has %s held', a.account_id, a.held)
+	FROM stripe_credit.account a
+	WHERE a.held <> 0
+	UNION ALL
+	SELECT 'lots are what is available',
+		   format('account %L has %s available, its lots %s', a.account_id, a.balance - a.held, coalesce(l.remaining, 0))
+	FROM stripe_credit.account a
+		LEFT JOIN (SELECT account_id, sum(remaining) AS remaining FROM stripe_credit.lot GROUP BY account_id) l
+			ON l.account_id = a.account_id
+	WHERE greatest(a.balance - a.held, 0) <> coalesce(l.remaining, 0)
+	UNION ALL
+	SELECT 'a lot has the entry that brought it',
+		   format('account %L, lot %s', t.account_id, t.lot_id)
+	FROM stripe_credit.lot t
+	WHERE NOT EXISTS (SELECT FROM stripe_credit.ledger l
+					  WHERE l.account_id = t.account_id AND l.seq = t.lot_id
+						AND l.kind IN ('purchase', 'grant', 'adjustment'))
+	UNION ALL
+	SELECT 'the next expiry is known',
+		   format('account %L says %s, its lots %s', a.account_id, a.next_expiry, l.next)
+	FROM stripe_credit.account a
+		JOIN (SELECT account_id, min(expires_at) AS next FROM stripe_credit.lot
+			  WHERE remaining > 0 GROUP BY account_id) l
+			ON l.account_id = a.account_id
+	WHERE a.next_expiry > l.next
+	UNION ALL
+	SELECT 'an entry of a payment has its payment',
+		   format('account %L, entry %s, payment %L', l.account_id, l.seq, l.payment_id)
+	FROM stripe_credit.ledger l
+	WHERE (l.payment_id IS NOT NULL OR l.kind = 'purchase')
+	  AND NOT EXISTS (SELECT FROM stripe_credit.payment p
+					  WHERE p.payment_id = l.payment_id AND p.posted_to = l.account_id)
+	UNION ALL
+	SELECT 'the ledger holds what a payment posted',
+		   format('payment %L posted %s, its entries %s', p.payment_id, p.posted, coalesce(l.credits, 0))
+	FROM stripe_credit.payment p
+		LEFT JOIN (SELECT payment_id, sum(credits) AS credits FROM stripe_credit.ledger
+				   WHERE kind IN ('purchase', 'reversal', 'reinstatement') GROUP BY payment_id) l
+			ON l.payment_id = p.payment_id
+	WHERE p.posted + p.reversed_expired <> coalesce(l.credits, 0)
+	UNION ALL
+	SELECT 'a payment posted what is due',
+		   format('payment %L is worth %s and posted %s', p.payment_id, p.credits, p.posted)
+	FROM stripe_credit.payment p
+	WHERE (p.posted_to IS NOT NULL AND p.posted <> CASE WHEN p.paid THEN p.credits ELSE 0 END)
+	   OR (p.posted_to IS NULL AND p.posted <> 0)
+	UNION ALL
+	SELECT 'a paid payment that is known is posted',
+		   format('payment %L of account %L is worth %s', p.payment_id, p.account_id, p.credits)
+	FROM stripe_credit.payment p
+	WHERE p.paid AND p.posted_to IS NULL AND p.account_id IS NOT NULL AND p.credits > 0
+	  AND NOT EXISTS (SELECT FROM stripe_credit.event e
+					  WHERE e.payment_id = p.payment_id AND e.status = 'unmatched')
+	UNION ALL
+	SELECT 'an applied event has its payment',
+		   format('event %L, payment %L', e.event_id, e.payment_id)
+	FROM stripe_credit.event e
+	WHERE e.payment_id IS NOT NULL
+	  AND NOT EXISTS (SELECT FROM stripe_credit.payment p WHERE p.payment_id = e.payment_id)
+	UNION ALL
+	SELECT 'a payment link sells a pack',
+		   format('payment link %L, pack %L', k.payment_link, k.pack_id)
+	FROM stripe_credit.payment_link k
+	WHERE NOT EXISTS (SELECT FROM stripe_credit.pack p WHERE p.pack_id = k.pack_id)
+$$;
+COMMENT ON FUNCTION stripe_credit.check_books() IS 'proves the books: a row for each thing that is wrong, none when they are right';
+
+----------------------------------------------------------------------
+-- Who may do what
+----------------------------------------------------------------------
+
+-- An administrator is no superuser but runs the extension: every function,
+-- and what the owner edits with plain SQL.  Never the secrets' column, and
+-- never a write to the books past the functions.
+CREATE FUNCTION stripe_credit.administer(role name) RETURNS void
+	LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	AS $$
+BEGIN
+	IF role IS NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'role must not be null';
+	END IF;
+	EXECUTE format('GRANT USAGE ON SCHEMA stripe_credit TO %I WITH GRANT OPTION', role);
+	EXECUTE format('GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA stripe_credit TO %I WITH GRANT OPTION', role);
+	EXECUTE format('GRANT SELECT, UPDATE ON stripe_credit.settings TO %I WITH GRANT OPTION', role);
+	EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON stripe_credit.pack, stripe_credit.rate, '
+				   'stripe_credit.payment_link TO %I WITH GRANT OPTION', role);
+	EXECUTE format('GRANT SELECT ON stripe_credit.account, stripe_credit.ledger, stripe_credit.lot, '
+				   'stripe_credit.event, stripe_credit.payment, stripe_credit.attention TO %I WITH GRANT OPTION', role);
+	EXECUTE format('GRANT INSERT (account_id) ON stripe_credit.account TO %I', role);
+	EXECUTE format('GRANT SELECT (id, valid_until, created_at) ON stripe_credit.webhook_secret TO %I', role);
+END
+$$;
+COMMENT ON FUNCTION stripe_credit.administer(name) IS
+	'lets a role that is no superuser run the extension, and grant its functions on';
+
+CREATE FUNCTION stripe_credit.unadminister(role name) RETURNS void
+	LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	AS $$
+BEGIN
+	IF role IS NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'role must not be null';
+	END IF;
+	EXECUTE format('REVOKE ALL ON ALL TABLES IN SCHEMA stripe_credit FROM %I CASCADE', role);
+	EXECUTE format('REVOKE INSERT (account_id) ON stripe_credit.account FROM %I CASCADE', role);
+	EXECUTE format('REVOKE SELECT (id, valid_until, created_at) ON stripe_credit.webhook_secret FROM %I CASCADE', role);
+	EXECUTE format('REVOKE ALL ON ALL FUNCTIONS IN SCHEMA stripe_credit FROM %I CASCADE', role);
+	EXECUTE format('REVOKE ALL ON SCHEMA stripe_credit FROM %I CASCADE', role);
+END
+$$;
+COMMENT ON FUNCTION stripe_credit.unadminister(name) IS
+	'takes back what administer gave, and what the role granted on';
+
+-- ALTER DEFAULT PRIVILEGES acts inside CREATE EXTENSION: whatever it gave to
+-- whomever is taken back, so that nobody but the owner has anything.
+DO $$
+DECLARE
+	stmt text;
+BEGIN
+	FOR stmt IN
+		SELECT pg_catalog.format('REVOKE ALL ON %s FROM %s CASCADE', o.name,
+				CASE x.grantee WHEN 0 THEN 'PUBLIC'
+				ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(x.grantee)) END)
+		FROM (
+			SELECT 'SCHEMA stripe_credit' AS name, n.nspowner AS owner,
+				   coalesce(n.nspacl, pg_catalog.acldefault('n', n.nspowner)) AS acl
+			FROM pg_catalog.pg_namespace n WHERE n.nspname = 'stripe_credit'
+			UNION ALL
+			SELECT CASE c.relkind WHEN 'S' THEN 'SEQUENCE ' ELSE 'TABLE ' END || c.oid::pg_catalog.regclass::text,
+				   c.relowner,
+				   coalesce(c.relacl, pg_catalog.acldefault(CASE c.relkind WHEN 'S' THEN 's' ELSE 'r' END::"char", c.relowner))
+			FROM pg_catalog.pg_class c
+			WHERE c.relnamespace = 'stripe_credit'::pg_catalog.regnamespace AND c.relkind IN ('r', 'v', 'S')
+			UNION ALL
+			SELECT 'FUNCTION ' || p.oid::pg_catalog.regprocedure::text, p.proowner,
+				   coalesce(p.proacl, pg_catalog.acldefault('f', p.proowner))
+			FROM pg_catalog.pg_proc p
+			WHERE p.pronamespace = 'stripe_credit'::pg_catalog.regnamespace
+		) o, LATERAL pg_catalog.aclexplode(o.acl) x
+		WHERE x.grantee <> o.owner
+		GROUP BY o.name, x.grantee
+	LOOP
+		EXECUTE stmt;
+	END LOOP;
+END
+$$;
+
+----------------------------------------------------------------------
+-- What a dump holds: the books and the settings, never the secrets
+----------------------------------------------------------------------
+
+SELECT pg_catalog.pg_extension_config_dump('stripe_credit.settings', '');
+SELECT pg_catalog.pg_extension_config_dump('stripe_credit.pack', '');
+SELECT pg_catalog.pg_extension_config_dump('stripe_credit.rate', '');
+SELECT pg_catalog.pg_extension_config_dump('stripe_credit.payment_link', '');
+SELECT pg_catalog.pg_extension_config_dump('stripe_credit.account', '');
+SELECT pg_catalog.pg_extension_config_dump('stripe_credit.ledger', '');
+SELECT pg_catalog.pg_extension_config_dump('stripe_credit.lot', '');
+SELECT pg_catalog.pg_extension_config_dump('stripe_credit.event', '');
+SELECT pg_catalog.pg_extension_config_dump('stripe_credit.payment', '');

@@ -1,0 +1,66 @@
+/*-------------------------------------------------------------------------
+ *
+ * payment.h
+ *	  What was paid for: gathers the facts of events in the payment table, and
+ *	  lets the ledger hold what is due.
+ *
+ * A payment's row is locked before its account's.  Credits go to the account
+ * that the payment was first posted to, and to no other: if events disagree
+ * later on whose it is, nothing moves, and a person is told.
+ *
+ * The caller is between SPI_connect() and SPI_finish().
+ *
+ * Portions Copyright (c) 2026, stripe_credit contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef PAYMENT_H
+#define PAYMENT_H
+
+#include "facts.h"
+#include "settings.h"
+
+typedef enum EventStatus
+{
+	STATUS_APPLIED,				/* facts or books changed */
+	STATUS_DUPLICATE,			/* it told nothing new */
+	STATUS_PENDING,				/* waits for more */
+	STATUS_IGNORED,				/* not ours to act on */
+	STATUS_UNMATCHED			/* paid, but whose or how many is unknown */
+} EventStatus;
+
+typedef struct PaymentOutcome
+{
+	EventStatus status;
+	const char *reason;			/* of pending and unmatched */
+	const char *payment_id;
+	const char *account_id;		/* whom it was posted to, or NULL */
+	int64		credits;		/* posted by this call, plus or minus */
+	bool		settled;		/* what waited for this payment waits no more */
+} PaymentOutcome;
+
+/*
+ * What payment_apply() will answer to a priced reading if the payment is new, so
+ * that the event's row, which is locked first, need not be written twice.
+ */
+extern EventStatus payment_forecast(const EventReading *reading);
+extern const char *payment_forecast_reason(const EventReading *reading);
+
+/* Merge a reading into its payment, and post the difference. */
+extern void payment_apply(const EventReading *reading, const Settings *settings,
+						  PaymentOutcome *outcome);
+
+/*
+ * A person says whose a payment is and how many credits it is worth; with
+ * that it counts as paid, unless it is a subscription.  Returns false if its
+ * credits were posted by others meanwhile.
+ */
+extern bool payment_resolve(const char *payment_id, bool livemode, int64 paid_at,
+							const char *account_id, int64 credits,
+							const Settings *settings, PaymentOutcome *outcome);
+
+/* Whether a person has said just that of it before. */
+extern bool payment_is_resolved_as(const char *payment_id, const char *account_id,
+								   int64 credits);
+
+#endif							/* PAYMENT_H */

@@ -1,0 +1,46 @@
+/*-------------------------------------------------------------------------
+ *
+ * settings.h
+ *	  How this database sells credits (the settings table), and what concerns
+ *	  the machine (GUCs).
+ *
+ * Each backend keeps what it read and drops it when another session changes
+ * the tables: what settings_get() returns is as new as the call, and must not
+ * be kept past the SQL function that asked for it.
+ *
+ * Portions Copyright (c) 2026, stripe_credit contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef SETTINGS_H
+#define SETTINGS_H
+
+#include "facts.h"
+
+typedef enum KeepPayload
+{
+	KEEP_UNAPPLIED,
+	KEEP_ALL,
+	KEEP_NONE
+} KeepPayload;
+
+typedef struct Settings
+{
+	FactsPolicy policy;			/* mode, install, accounts */
+	int64		signature_tolerance;	/* microseconds */
+	bool		clamp;			/* on_overdraw */
+	KeepPayload keep_payload;
+	int			max_payload;	/* octets */
+	bool		create_accounts;
+} Settings;
+
+extern void settings_init(void);
+extern const Settings *settings_get(void);
+
+/*
+ * Counts the changes of the settings and webhook_secret tables that this
+ * backend has heard of; what was read at another count is out of date.
+ */
+extern uint64 settings_generation(void);
+
+#endif							/* SETTINGS_H */

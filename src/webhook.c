@@ -1,0 +1,611 @@
+/*-------------------------------------------------------------------------
+ *
+ * webhook.c
+ *	  SQL entries for what Stripe sends: verify, parse, read, apply, answer.
+ *	  The one place where verdicts become errors, and where events are kept.
+ *
+ * An event's row is locked before its payment's.  It is written in the same
+ * transaction as what it changes, and once the function has returned, the
+ * transaction's commit is durable.
+ *
+ * Portions Copyright (c) 2026, stripe_credit contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/detoast.h"
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "lib/stringinfo.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/json.h"
+#include "utils/jsonb.h"
+#include "utils/timestamp.h"
+
+#include "arguments.h"
+#include "catalogue.h"
+#include "errors.h"
+#include "event.h"
+#include "ledger.h"
+#include "payment.h"
+#include "secret.h"
+#include "settings.h"
+#include "signature.h"
+#include "statement.h"
+
+PG_FUNCTION_INFO_V1(stripe_credit_verify_signature);
+PG_FUNCTION_INFO_V1(stripe_credit_webhook);
+PG_FUNCTION_INFO_V1(stripe_credit_replay);
+PG_FUNCTION_INFO_V1(stripe_credit_resolve);
+
+/* A row of the event table that was there before. */
+typedef struct StoredEvent
+{
+	bool		waiting;		/* pending or unmatched */
+	bool		unmatched;
+	char	   *payment_id;
+	char	   *body;			/* payload, or else facts */
+	bool		has_livemode;
+	bool		livemode;
+	bool		has_created;
+	TimestampTz created;
+} StoredEvent;
+
+/* What is being processed: the event, and the bytes it was read from. */
+typedef struct Delivery
+{
+	Event		event;
+	const char *body;
+	size_t		length;
+	EventReading reading;
+} Delivery;
+
+static const char *const status_names[] = {
+	"applied", "duplicate", "pending", "ignored", "unmatched"
+};
+
+static Statement insert_event = {
+	"INSERT INTO stripe_credit.event (event_id, type, created, livemode, status, reason, "
+	"payment_id, payload, facts) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) "
+	"ON CONFLICT (event_id) DO NOTHING",
+	9, {TEXTOID, TEXTOID, TIMESTAMPTZOID, BOOLOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID}
+};
+
+static Statement lock_event = {
+	"SELECT status, payment_id, coalesce(payload, facts), livemode, created "
+	"FROM stripe_credit.event WHERE event_id = $1 FOR UPDATE",
+	1, {TEXTOID}
+};
+
+static Statement update_event = {
+	"UPDATE stripe_credit.event SET status = $2, reason = $3, payment_id = $4, "
+	"payload = $5, facts = $6 WHERE event_id = $1",
+	6, {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID}
+};
+
+/* A person has decided, or another event of the payment was applied. */
+static Statement settle_event = {
+	"UPDATE stripe_credit.event SET status = 'applied', reason = NULL, payment_id = $2, "
+	"payload = CASE WHEN $3 THEN payload END, facts = NULL WHERE event_id = $1",
+	3, {TEXTOID, TEXTOID, BOOLOID}
+};
+
+/*
+ * Other events that waited for the same payment.  Whoever holds one of them
+ * waits for the payment that we hold, so it is passed over, not waited for: he
+ * will find the payment as we leave it.
+ */
+static Statement settle_others = {
+	"UPDATE stripe_credit.event SET status = 'applied', reason = NULL, "
+	"payload = CASE WHEN $3 THEN payload END, facts = NULL "
+	"WHERE event_id IN (SELECT e.event_id FROM stripe_credit.event e "
+	"WHERE e.payment_id = $2 AND e.status IN ('pending', 'unmatched') AND e.event_id <> $1 "
+	"FOR UPDATE SKIP LOCKED)",
+	3, {TEXTOID, TEXTOID, BOOLOID}
+};
+
+/*
+ * Signatures
+ */
+
+/* A tolerance in microseconds; NULL leaves the age unchecked. */
+static int64
+tolerance_argument(FunctionCallInfo fcinfo, int n)
+{
+	Interval   *tolerance;
+	int64		days;
+	int64		microseconds;
+
+	if (PG_ARGISNULL(n))
+		return SIGNATURE_ANY_AGE;
+	tolerance = PG_GETARG_INTERVAL_P(n);
+	days = (int64) tolerance->month * DAYS_PER_MONTH + tolerance->day;
+	if (pg_mul_s64_overflow(days, USECS_PER_DAY, &microseconds) ||
+		pg_add_s64_overflow(microseconds, tolerance->time, &microseconds))
+		microseconds = days < 0 ? -1 : PG_INT64_MAX;
+	if (microseconds < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("tolerance must not be negative")));
+	return microseconds;
+}
+
+/* A time in whole seconds since 1970, floored. */
+static int64
+seconds_argument(FunctionCallInfo fcinfo, int n)
+{
+	TimestampTz at;
+	int64		seconds;
+
+	if (PG_ARGISNULL(n) || TIMESTAMP_NOT_FINITE(at = PG_GETARG_TIMESTAMPTZ(n)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("at must be a finite time")));
+	seconds = at / USECS_PER_SEC - (at % USECS_PER_SEC < 0 ? 1 : 0);
+	return seconds + (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY;
+}
+
+static void
+report_crypto_failure(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INTERNAL_ERROR),
+			 errmsg("could not compute a signature")));
+}
+
+static SignatureVerdict
+verify_with_secret(bytea *payload, text *signature, const char *secret,
+				   int64 now, int64 tolerance)
+{
+	SignatureKey *key = signature_key_create(secret, strlen(secret));
+	SignatureVerdict verdict;
+
+	if (key == NULL)
+		report_crypto_failure();
+	verdict = signature_verify(VARDATA_ANY(payload), VARSIZE_ANY_EXHDR(payload),
+							   VARDATA_ANY(signature), VARSIZE_ANY_EXHDR(signature),
+							   &key, 1, now, tolerance);
+	signature_key_free(key);
+	if (verdict == SIGNATURE_FAILED)
+		report_crypto_failure();
+	return verdict;
+}
+
+/* Blank is empty or white space; an inner space only makes it mismatch. */
+static bool
+is_blank(const char *secret)
+{
+	return secret[strspn(secret, " \t\r\n\f\v")] == '\0';
+}
+
+Datum
+stripe_credit_verify_signature(PG_FUNCTION_ARGS)
+{
+	ErrorContextCallback hide;
+	SignatureVerdict verdict = SIGNATURE_MALFORMED;
+	char	   *secret = NULL;
+	int64		tolerance;
+	int64		now;
+
+	hide_statement_begin(&hide);
+	tolerance = tolerance_argument(fcinfo, 3);
+	now = seconds_argument(fcinfo, 4);
+	if (!PG_ARGISNULL(2))
+		secret = text_to_cstring(PG_GETARG_TEXT_PP(2));
+	if (secret == NULL || is_blank(secret))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("secret must not be null or blank")));
+	if (!PG_ARGISNULL(0) && !PG_ARGISNULL(1))
+		verdict = verify_with_secret(PG_GETARG_BYTEA_PP(0), PG_GETARG_TEXT_PP(1),
+									 secret, now, tolerance);
+	hide_statement_end(&hide);
+	PG_RETURN_TEXT_P(cstring_to_text(signature_verdict_name(verdict)));
+}
+
+/* One error for every signature failure; what it was is for the log. */
+static void
+report_bad_signature(const char *why)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_SC_BAD_REQUEST),
+			 errmsg("webhook signature verification failed"),
+			 errdetail_log("The signature is %s.", why),
+			 errhint("Pass the raw body as it came, its Stripe-Signature header, and the signing secret of this endpoint.")));
+}
+
+static void
+verify_delivery(const char *body, size_t length, text *signature, const Settings *settings)
+{
+	int			nkeys;
+	SignatureKey *const *keys = webhook_keys(&nkeys);
+	SignatureVerdict verdict;
+
+	verdict = signature_verify(body, length,
+							   VARDATA_ANY(signature), VARSIZE_ANY_EXHDR(signature),
+							   keys, nkeys, (int64) time(NULL),
+							   settings->signature_tolerance);
+	if (verdict == SIGNATURE_FAILED)
+		report_crypto_failure();
+	if (verdict != SIGNATURE_VALID)
+		report_bad_signature(signature_verdict_name(verdict));
+}
+
+/*
+ * Events
+ */
+
+static void
+parse_delivery(Delivery *delivery, const char *body, size_t length)
+{
+	EventVerdict verdict;
+
+	delivery->body = body;
+	delivery->length = length;
+	verdict = event_parse(body, length, palloc(length + 1), &delivery->event);
+	if (verdict != EVENT_OK)
+		ereport(ERROR,
+				(errcode(ERRCODE_SC_BAD_REQUEST),
+				 errmsg("webhook payload is not a Stripe event"),
+				 errdetail("%s", event_verdict_detail(verdict))));
+}
+
+static void
+append_to_string(void *target, const char *data, size_t length)
+{
+	appendBinaryStringInfo((StringInfo) target, data, (int) length);
+}
+
+/*
+ * What is kept of a body: $1 payload and $2 facts of the statements above.  A
+ * waiting event must be applied one day, so without its payload its facts are
+ * kept; of kinds that are not read yet there are no facts but the payload.
+ */
+static void
+add_body(Arguments *args, const Delivery *delivery, EventStatus status, KeepPayload keep)
+{
+	bool		waiting = status == STATUS_PENDING || status == STATUS_UNMATCHED;
+	bool		payload = keep == KEEP_ALL ||
+		(waiting && (keep == KEEP_UNAPPLIED || delivery->reading.nature == FACTS_KEPT));
+	StringInfoData facts;
+
+	add_text_length(args, payload ? delivery->body : NULL, delivery->length);
+	if (!waiting || payload)
+	{
+		add_text(args, NULL);
+		return;
+	}
+	initStringInfo(&facts);
+	event_write_facts(&delivery->event, append_to_string, &facts);
+	add_text_length(args, facts.data, facts.len);
+}
+
+/* Returns false if the event is known. */
+static bool
+event_insert(const Delivery *delivery, KeepPayload keep)
+{
+	const Event *event = &delivery->event;
+	EventStatus status = payment_forecast(&delivery->reading);
+	Arguments	args = {0};
+	bool		has_created = event->created.state == FIELD_OK &&
+		event->created.value >= 0 && event->created.value < INT64CONST(253402300800);
+
+	add_text(&args, event->id.value);
+	add_text(&args, event->type.value);
+	add_datum(&args, has_created ?
+			  TimestampTzGetDatum(time_t_to_timestamptz(event->created.value)) : (Datum) 0,
+			  !has_created);
+	add_datum(&args, BoolGetDatum(event->livemode.value), event->livemode.state != FIELD_OK);
+	add_text(&args, status_names[status]);
+	add_text(&args, payment_forecast_reason(&delivery->reading));
+	add_text(&args, delivery->reading.facts.payment_id);
+	add_body(&args, delivery, status, keep);
+	return statement_execute(&insert_event, &args) == 1;
+}
+
+static bool
+event_lock(const char *event_id, StoredEvent *stored)
+{
+	Arguments	args = {0};
+	char	   *status;
+	bool		isnull;
+
+	add_text(&args, event_id);
+	if (statement_execute(&lock_event, &args) == 0)
+		return false;
+	status = result_text(0, 1);
+	stored->unmatched = strcmp(status, "unmatched") == 0;
+	stored->waiting = stored->unmatched || strcmp(status, "pending") == 0;
+	stored->payment_id = result_text(0, 2);
+	stored->body = result_text(0, 3);
+	stored->livemode = DatumGetBool(result_datum(0, 4, &isnull));
+	stored->has_livemode = !isnull;
+	stored->created = DatumGetTimestampTz(result_datum(0, 5, &isnull));
+	stored->has_created = !isnull;
+	return true;
+}
+
+static void
+event_update(const Delivery *delivery, const PaymentOutcome *outcome, EventStatus status,
+			 KeepPayload keep)
+{
+	Arguments	args = {0};
+
+	add_text(&args, delivery->event.id.value);
+	add_text(&args, status_names[status]);
+	add_text(&args, outcome->reason);
+	add_text(&args, outcome->payment_id);
+	add_body(&args, delivery, status, keep);
+	statement_execute(&update_event, &args);
+}
+
+static void
+settle(Statement *stmt, const char *event_id, const char *payment_id, KeepPayload keep)
+{
+	Arguments	args = {0};
+
+	add_text(&args, event_id);
+	add_text(&args, payment_id);
+	add_bool(&args, keep == KEEP_ALL);
+	statement_execute(stmt, &args);
+}
+
+/*
+ * Answers
+ */
+
+static void
+append_member(StringInfo json, const char *name, const char *value)
+{
+	if (value == NULL)
+		return;
+	appendStringInfo(json, ", \"%s\": ", name);
+	escape_json(json, value);
+}
+
+static Datum
+answer(const char *event_id, const PaymentOutcome *outcome)
+{
+	StringInfoData json;
+
+	initStringInfo(&json);
+	appendStringInfo(&json, "{\"ok\": true, \"event\": \"%s\", \"status\": \"%s\"",
+					 event_id, status_names[outcome->status]);
+	append_member(&json, "reason", outcome->reason);
+	append_member(&json, "payment", outcome->payment_id);
+	if (outcome->status == STATUS_APPLIED && outcome->account_id)
+	{
+		append_member(&json, "account", outcome->account_id);
+		appendStringInfo(&json, ", \"credits\": " INT64_FORMAT, outcome->credits);
+	}
+	appendStringInfoChar(&json, '}');
+	return DirectFunctionCall1(jsonb_in, CStringGetDatum(json.data));
+}
+
+static Datum
+answer_status(const char *event_id, EventStatus status)
+{
+	PaymentOutcome outcome = {.status = status};
+
+	return answer(event_id, &outcome);
+}
+
+/*
+ * Processing
+ */
+
+/*
+ * HTTP 200 means that the event is on disk.  Where the session's commits are
+ * weaker than that, this one isn't; a SET clause of the function would end
+ * before the commit, a local setting made inside of it does not.
+ */
+static void
+make_commit_durable(void)
+{
+	if (synchronous_commit < SYNCHRONOUS_COMMIT_REMOTE_FLUSH)
+		(void) set_config_option("synchronous_commit", "on", PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_LOCAL, true, 0, false);
+}
+
+/*
+ * Apply a delivery whose row is locked; a row that was inserted just now holds
+ * the forecast.
+ */
+static Datum
+apply_delivery(const Delivery *delivery, const Settings *settings, bool inserted)
+{
+	const char *event_id = delivery->event.id.value;
+	PaymentOutcome outcome;
+	EventStatus status;
+
+	payment_apply(&delivery->reading, settings, &outcome);
+
+	/* an event that waited and tells nothing new has been applied by others */
+	status = outcome.status == STATUS_DUPLICATE && !inserted ? STATUS_APPLIED : outcome.status;
+	if (!inserted || status != payment_forecast(&delivery->reading))
+		event_update(delivery, &outcome, status, settings->keep_payload);
+	if (outcome.settled)
+		settle(&settle_others, event_id, outcome.payment_id, settings->keep_payload);
+	return answer(event_id, &outcome);
+}
+
+/* One delivery, the first or another: the event's row is the first guard. */
+static Datum
+process(Delivery *delivery, const Settings *settings)
+{
+	const char *event_id = delivery->event.id.value;
+	StoredEvent stored;
+	bool		inserted;
+
+	facts_read(&delivery->event, &settings->policy, &delivery->reading);
+	if (delivery->reading.nature == FACTS_IGNORED)
+		return answer_status(event_id, STATUS_IGNORED);
+
+	catalogue_price(&delivery->reading);
+	make_commit_durable();
+	inserted = event_insert(delivery, settings->keep_payload);
+	if (!inserted)
+	{
+		if (!event_lock(event_id, &stored))
+			elog(ERROR, "event vanished while it was locked");
+		if (!stored.waiting)
+			return answer_status(event_id, STATUS_DUPLICATE);
+	}
+	return apply_delivery(delivery, settings, inserted);
+}
+
+/* A result that outlives SPI_finish(). */
+static Datum
+leave_spi(Datum jsonb)
+{
+	Datum		result = SPI_datumTransfer(jsonb, false, -1);
+
+	SPI_finish();
+	return result;
+}
+
+/* SQL: webhook(text, text) and webhook_bytes(bytea, text), which look alike here. */
+Datum
+stripe_credit_webhook(PG_FUNCTION_ARGS)
+{
+	ErrorContextCallback hide;
+	const Settings *settings;
+	Delivery   *delivery;
+	struct varlena *payload;
+	Datum		result;
+
+	hide_statement_begin(&hide);
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		report_bad_signature("missing");
+	settings = settings_get();
+	if (toast_raw_datum_size(PG_GETARG_DATUM(0)) - VARHDRSZ > (Size) settings->max_payload)
+		ereport(ERROR,
+				(errcode(ERRCODE_SC_PAYLOAD_TOO_LARGE),
+				 errmsg("webhook payload is too large"),
+				 errdetail("The limit is %d octets.", settings->max_payload),
+				 errhint("It is set in stripe_credit.settings.max_payload.")));
+
+	payload = PG_GETARG_VARLENA_PP(0);
+	verify_delivery(VARDATA_ANY(payload), VARSIZE_ANY_EXHDR(payload), PG_GETARG_TEXT_PP(1),
+					settings);
+	delivery = palloc(sizeof(Delivery));
+	parse_delivery(delivery, VARDATA_ANY(payload), VARSIZE_ANY_EXHDR(payload));
+	SPI_connect();
+	result = leave_spi(process(delivery, settings));
+	hide_statement_end(&hide);
+	PG_RETURN_DATUM(result);
+}
+
+static void
+report_unknown_event(const char *detail)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_SC_NOT_FOUND),
+			 errmsg("unknown event"),
+			 detail ? errdetail("%s", detail) : 0));
+}
+
+static char *
+event_id_argument(FunctionCallInfo fcinfo)
+{
+	if (PG_ARGISNULL(0))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("event_id must not be null")));
+	return text_to_cstring(PG_GETARG_TEXT_PP(0));
+}
+
+static Datum
+replay(const char *event_id, const StoredEvent *stored, const Settings *settings)
+{
+	Delivery   *delivery;
+
+	if (!stored->waiting)
+		return answer_status(event_id, STATUS_DUPLICATE);
+	if (stored->body == NULL)
+		report_unknown_event("Nothing of the event is kept but its id.");
+	delivery = palloc(sizeof(Delivery));
+	parse_delivery(delivery, stored->body, strlen(stored->body));
+	facts_read(&delivery->event, &settings->policy, &delivery->reading);
+	if (delivery->reading.nature == FACTS_IGNORED)
+		return answer_status(event_id, STATUS_IGNORED);
+	catalogue_price(&delivery->reading);
+	make_commit_durable();
+	return apply_delivery(delivery, settings, false);
+}
+
+Datum
+stripe_credit_replay(PG_FUNCTION_ARGS)
+{
+	char	   *event_id = event_id_argument(fcinfo);
+	const Settings *settings = settings_get();
+	StoredEvent stored;
+
+	SPI_connect();
+	if (!event_lock(event_id, &stored))
+		report_unknown_event(NULL);
+	PG_RETURN_DATUM(leave_spi(replay(event_id, &stored, settings)));
+}
+
+static void
+report_not_unmatched(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_SC_CONFLICT),
+			 errmsg("event is not unmatched")));
+}
+
+/* A person decided before: the same again is no more than that. */
+static Datum
+resolve_again(const char *event_id, const StoredEvent *stored, const char *account_id,
+			  int64 credits)
+{
+	if (stored->payment_id == NULL || stored->waiting ||
+		!payment_is_resolved_as(stored->payment_id, account_id, credits))
+		report_not_unmatched();
+	return answer_status(event_id, STATUS_DUPLICATE);
+}
+
+static Datum
+resolve(const char *event_id, const StoredEvent *stored, const char *account_id,
+		int64 credits, const Settings *settings)
+{
+	const char *payment_id = stored->payment_id ? stored->payment_id : event_id;
+	PaymentOutcome outcome;
+
+	if (!stored->unmatched)
+		return resolve_again(event_id, stored, account_id, credits);
+
+	make_commit_durable();
+	if (!payment_resolve(payment_id,
+						 stored->has_livemode ? stored->livemode : settings->policy.live,
+						 stored->has_created ? timestamptz_to_time_t(stored->created) : FACTS_NO_TIME,
+						 account_id, credits, settings, &outcome))
+		report_not_unmatched();
+	if (outcome.status == STATUS_UNMATCHED)
+		ereport(ERROR,
+				(errcode(ERRCODE_SC_NOT_FOUND),
+				 errmsg("unknown account"),
+				 errdetail("stripe_credit.settings.create_accounts is off.")));
+	settle(&settle_event, event_id, payment_id, settings->keep_payload);
+	settle(&settle_others, event_id, payment_id, settings->keep_payload);
+	return answer(event_id, &outcome);
+}
+
+Datum
+stripe_credit_resolve(PG_FUNCTION_ARGS)
+{
+	char	   *event_id = event_id_argument(fcinfo);
+	char	   *account_id = account_argument(fcinfo, 1);
+	int64		credits = credits_argument(fcinfo, 2);
+	const Settings *settings = settings_get();
+	StoredEvent stored;
+
+	SPI_connect();
+	if (!event_lock(event_id, &stored))
+		report_unknown_event(NULL);
+	PG_RETURN_DATUM(leave_spi(resolve(event_id, &stored, account_id, credits, settings)));
+}
