@@ -14,4 +14,12 @@
 #error "stripe_credit needs PostgreSQL 15 or later"
 #endif
 
+/* Since 18 a module can tell its name and version. */
+#if PG_VERSION_NUM >= 180000
+#define STRIPE_CREDIT_MODULE_MAGIC \
+	PG_MODULE_MAGIC_EXT(.name = "stripe_credit", .version = STRIPE_CREDIT_VERSION)
+#else
+#define STRIPE_CREDIT_MODULE_MAGIC PG_MODULE_MAGIC
+#endif
+
 #endif							/* COMPAT_H */

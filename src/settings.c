@@ -30,7 +30,6 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
-#include "compat.h"
 #include "settings.h"
 #include "statement.h"
 

@@ -11,9 +11,10 @@
 
 #include "fmgr.h"
 
+#include "compat.h"
 #include "settings.h"
 
-PG_MODULE_MAGIC;
+STRIPE_CREDIT_MODULE_MAGIC;
 
 extern PGDLLEXPORT void _PG_init(void);
 

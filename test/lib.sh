@@ -38,19 +38,21 @@ make_work_dir() {
 	local base=${TMPDIR:-/tmp}
 
 	umask 022
+	# The name of a socket may have 107 bytes, and the tests make directories
+	# of their own under TMPDIR before they come to that.
+	[ ${#base} -le 40 ] || base=/tmp
+	# Root's own TMPDIR may be where the unprivileged user can't follow.
+	[ "$EUID" -ne 0 ] || setpriv --reuid 65534 --regid 65534 --clear-groups -- test -x "$base" || base=/tmp
+	work=$(mktemp -d "$base/stripe_credit.XXXXXXXX")
 	trap clean_up EXIT
 	trap 'exit 129' HUP
 	trap 'exit 130' INT
 	trap 'exit 143' TERM
-
-	# The name of a socket may have 107 bytes, and the tests make directories
-	# of their own under TMPDIR before they come to that.
-	[ ${#base} -le 40 ] || base=/tmp
-	work=$(mktemp -d "$base/stripe_credit.XXXXXXXX")
 	chmod 755 "$work"
 	mkdir "$work/log"
 	# PostgreSQL's programs want a working directory that they may read.
 	cd "$work" || exit
+	export TMPDIR=$base
 }
 
 clean_up() {
@@ -241,7 +243,7 @@ link_directory() {
 build_extension() {
 	local parts=() part
 
-	for part in Makefile stripe_credit.control sql src test expected examples; do
+	for part in Makefile README.md stripe_credit.control sql src test expected examples; do
 		[ ! -e "$top/$part" ] || parts+=("$part")
 	done
 	tar -C "$top" --exclude=node_modules --exclude=build --exclude='*.o' --exclude='*.so' --exclude='*.bc' \
