@@ -12,6 +12,7 @@
 #include "utils/builtins.h"
 
 #include "arguments.h"
+#include "compat.h"
 #include "ledger.h"
 
 static char *

@@ -14,6 +14,11 @@
 #error "stripe_credit needs PostgreSQL 15 or later"
 #endif
 
+/* Since 16 postgres.h doesn't bring VARDATA_ANY() and the like. */
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
+
 /* Since 18 a module can tell its name and version. */
 #if PG_VERSION_NUM >= 180000
 #define STRIPE_CREDIT_MODULE_MAGIC \

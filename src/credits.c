@@ -202,7 +202,7 @@ stripe_credit_adjust_credits(PG_FUNCTION_ARGS)
 
 	posting.account_id = account_argument(fcinfo, 0);
 	credits = signed_credits_argument(fcinfo, 1);
-	posting.credits = Abs(credits);
+	posting.credits = credits > 0 ? credits : -credits;
 	posting.idempotency_key = key_argument(fcinfo, 2);
 	reason_argument(fcinfo, 3, &posting);
 

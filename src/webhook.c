@@ -28,6 +28,7 @@
 
 #include "arguments.h"
 #include "catalogue.h"
+#include "compat.h"
 #include "errors.h"
 #include "event.h"
 #include "ledger.h"
