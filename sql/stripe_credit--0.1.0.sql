@@ -163,7 +163,7 @@ CREATE TABLE stripe_credit.pack (
 	currency text COLLATE "C" CHECK (currency ~ '^[a-z]{3}$'),
 	price_id text COLLATE "C",
 	recurring_interval text CHECK (recurring_interval IN ('day', 'week', 'month', 'year')),
-	expires_after interval CHECK (expires_after > '0'),
+	expires_after interval CHECK (expires_after > '0' AND expires_after <= '1000 years'),
 	priority integer,
 	active boolean NOT NULL DEFAULT true,
 	CHECK ((unit_amount IS NULL) = (currency IS NULL)),
@@ -298,6 +298,7 @@ CREATE TABLE stripe_credit.payment (
 	posted bigint NOT NULL DEFAULT 0 CHECK (posted >= 0),
 	posted_to text COLLATE "C",
 	reversed_expired bigint NOT NULL DEFAULT 0 CHECK (reversed_expired >= 0),
+	written_off bigint NOT NULL DEFAULT 0 CHECK (written_off >= 0),
 	created_at timestamptz NOT NULL DEFAULT pg_catalog.now()
 );
 COMMENT ON TABLE stripe_credit.payment IS 'what is known of each thing that was paid for, gathered from events';
@@ -313,6 +314,7 @@ COMMENT ON COLUMN stripe_credit.payment.terms IS 'what the credits were computed
 COMMENT ON COLUMN stripe_credit.payment.posted IS 'credits that the ledger holds for it';
 COMMENT ON COLUMN stripe_credit.payment.posted_to IS 'the account that they were posted to; it never changes';
 COMMENT ON COLUMN stripe_credit.payment.reversed_expired IS 'credits taken back that had expired, for which the ledger has no entry';
+COMMENT ON COLUMN stripe_credit.payment.written_off IS 'credits taken back that were spent, and written off';
 
 ----------------------------------------------------------------------
 -- Money in
@@ -486,7 +488,20 @@ CREATE FUNCTION stripe_credit.check_books() RETURNS TABLE (invariant text, detai
 	FROM stripe_credit.lot t
 	WHERE NOT EXISTS (SELECT FROM stripe_credit.ledger l
 					  WHERE l.account_id = t.account_id AND l.seq = t.lot_id
-						AND l.kind IN ('purchase', 'grant', 'adjustment'))
+						AND l.kind IN ('purchase', 'grant', 'adjustment') AND l.credits > 0
+						AND l.payment_id IS NOT DISTINCT FROM t.payment_id)
+	UNION ALL
+	SELECT 'the lot that an entry names exists',
+		   format('account %L, entry %s, lot %s', l.account_id, l.seq, l.lot_id)
+	FROM stripe_credit.ledger l
+	WHERE l.lot_id IS NOT NULL
+	  AND NOT EXISTS (SELECT FROM stripe_credit.lot t
+					  WHERE t.account_id = l.account_id AND t.lot_id = l.lot_id)
+	UNION ALL
+	SELECT 'only a debt is below zero',
+		   format('account %L has %s available, its floor is %s', a.account_id, a.balance - a.held, a.floor)
+	FROM stripe_credit.account a
+	WHERE a.floor <> least(0, a.balance - a.held)
 	UNION ALL
 	SELECT 'the next expiry is known',
 		   format('account %L says %s, its lots %s', a.account_id, a.next_expiry, l.next)
@@ -511,6 +526,14 @@ CREATE FUNCTION stripe_credit.check_books() RETURNS TABLE (invariant text, detai
 			ON l.payment_id = p.payment_id
 	WHERE p.posted + p.reversed_expired <> coalesce(l.credits, 0)
 	UNION ALL
+	SELECT 'what a payment wrote off is in the ledger',
+		   format('payment %L wrote off %s, its entries %s', p.payment_id, p.written_off, coalesce(l.credits, 0))
+	FROM stripe_credit.payment p
+		LEFT JOIN (SELECT payment_id, sum(credits) AS credits FROM stripe_credit.ledger
+				   WHERE kind = 'write_off' GROUP BY payment_id) l
+			ON l.payment_id = p.payment_id
+	WHERE p.written_off <> coalesce(l.credits, 0)
+	UNION ALL
 	SELECT 'a payment posted what is due',
 		   format('payment %L is worth %s and posted %s', p.payment_id, p.credits, p.posted)
 	FROM stripe_credit.payment p
@@ -527,7 +550,7 @@ CREATE FUNCTION stripe_credit.check_books() RETURNS TABLE (invariant text, detai
 	SELECT 'an applied event has its payment',
 		   format('event %L, payment %L', e.event_id, e.payment_id)
 	FROM stripe_credit.event e
-	WHERE e.payment_id IS NOT NULL
+	WHERE e.payment_id IS NOT NULL AND e.status IN ('applied', 'duplicate')
 	  AND NOT EXISTS (SELECT FROM stripe_credit.payment p WHERE p.payment_id = e.payment_id)
 	UNION ALL
 	SELECT 'a payment link sells a pack',

@@ -136,13 +136,15 @@ price_terms(const Terms *terms, Facts *facts, Pack *pack)
 
 /* All that went into the credits but the catalogue, for merge_credits(). */
 static char *
-terms_text(const Terms *terms, const Facts *facts)
+terms_text(const Terms *terms)
 {
-	return psprintf("pack=%s credits=" INT64_FORMAT " quantity=" INT64_FORMAT
-					" subtotal=" INT64_FORMAT " net=" INT64_FORMAT " currency=%s",
-					facts->pack_id ? facts->pack_id : "", terms->unit_credits,
+	return psprintf("%s pack=%s credits=" INT64_FORMAT " quantity=" INT64_FORMAT
+					" subtotal=" INT64_FORMAT " net=" INT64_FORMAT " currency=%s link=%s",
+					terms->rank == RANK_INTENT ? "intent" : "session",
+					terms->pack_id ? terms->pack_id : "", terms->unit_credits,
 					terms->quantity, terms->subtotal, terms->net,
-					terms->currency ? terms->currency : "");
+					terms->currency ? terms->currency : "",
+					terms->payment_link ? terms->payment_link : "");
 }
 
 /* Stripe's e-mails are lower-cased, as every name of an account must be valid. */
@@ -176,7 +178,7 @@ complete_subscription(EventReading *reading)
 	facts->credits_rank = terms->rank;
 	facts->credits = terms->unit_credits;
 	facts->pack_id = terms->pack_id;
-	facts->terms = terms_text(terms, facts);
+	facts->terms = terms_text(terms);
 }
 
 static void
@@ -195,7 +197,7 @@ complete_credits(EventReading *reading)
 			reading->reason = why;
 		return;
 	}
-	facts->terms = terms_text(&reading->terms, facts);
+	facts->terms = terms_text(&reading->terms);
 	facts->priority = pack.priority;
 	facts->expires_after = pack.expires_after;
 }

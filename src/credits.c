@@ -77,6 +77,22 @@ mutation_row(FunctionCallInfo fcinfo, const char *account_id, int64 seq, bool du
 	return result_row(fcinfo, values, nulls);
 }
 
+static void
+report_out_of_range(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+			 errmsg("bigint out of range")));
+}
+
+/* The account is there, so only its balance can stand in the way. */
+static void
+credit_locked(const Posting *posting, const LotTerms *terms, AccountState *after)
+{
+	if (!ledger_credit(posting, terms, false, after))
+		report_out_of_range();
+}
+
 /*
  * Lock the account, and look whether the key was used before.  The same
  * operation again is a duplicate; another is refused.
@@ -97,7 +113,7 @@ begin_mutation(const Posting *posting, int64 signed_credits, LedgerEntry *entry)
 		ereport(ERROR,
 				(errcode(ERRCODE_SC_CONFLICT),
 				 errmsg("idempotency key was used for something else"),
-				 errdetail("It belongs to entry " INT64_FORMAT " of the account, a %s of " INT64_FORMAT " credits.",
+				 errdetail("It belongs to entry " INT64_FORMAT " of the account: %s, " INT64_FORMAT " credits.",
 						   entry->seq, entry->kind, entry->credits)));
 	return false;
 }
@@ -149,7 +165,7 @@ stripe_credit_grant_credits(PG_FUNCTION_ARGS)
 	{
 		terms.priority = PG_ARGISNULL(4) ? NULL : psprintf("%d", PG_GETARG_INT32(4));
 		terms.expires_at = expiry_argument(fcinfo, 3);
-		ledger_credit(&posting, &terms, false, &after);
+		credit_locked(&posting, &terms, &after);
 		entry.seq = after.seq;
 	}
 	PG_RETURN_DATUM(mutation_row(fcinfo, posting.account_id, entry.seq, !fresh));
@@ -184,9 +200,7 @@ signed_credits_argument(FunctionCallInfo fcinfo, int n)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("credits must not be null or zero")));
 	if (PG_GETARG_INT64(n) == PG_INT64_MIN)
-		ereport(ERROR,
-				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
-				 errmsg("bigint out of range")));
+		report_out_of_range();
 	return PG_GETARG_INT64(n);
 }
 
@@ -211,7 +225,7 @@ stripe_credit_adjust_credits(PG_FUNCTION_ARGS)
 	if (fresh)
 	{
 		if (credits > 0)
-			ledger_credit(&posting, &terms, false, &after);
+			credit_locked(&posting, &terms, &after);
 		else
 			ledger_debit(&posting, &after);
 		entry.seq = after.seq;

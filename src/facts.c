@@ -245,6 +245,8 @@ read_metadata(const Event *event, FactsRank rank, EventReading *reading)
 	Terms	   *terms = &reading->terms;
 
 	terms->rank = rank;
+	if (event->meta_install.state == FIELD_BAD)
+		refuse(reading, "install");
 	if (!is_absent(event->meta_pack.state) &&
 		(terms->pack_id = string_or_null(&event->meta_pack)) == NULL)
 		refuse(reading, "pack");
@@ -447,7 +449,12 @@ read_subscription_session(const Event *event, const FactsPolicy *policy, EventRe
 static void
 read_session(const Event *event, const FactsPolicy *policy, EventReading *reading)
 {
-	if (is_absent(event->mode.state) || equals(&event->mode, "payment"))
+	if (event->data_object != FIELD_OK)
+	{
+		reading->nature = FACTS_UNUSABLE;
+		refuse(reading, "id");
+	}
+	else if (is_absent(event->mode.state) || equals(&event->mode, "payment"))
 		read_payment_session(event, policy, reading);
 	else if (equals(&event->mode, "subscription"))
 		read_subscription_session(event, policy, reading);
@@ -514,9 +521,8 @@ is_foreign(const Event *event, const FactsPolicy *policy)
 {
 	int			i;
 
-	if (!is_absent(event->meta_install.state) &&
-		!(event->meta_install.state == FIELD_OK &&
-		  strcasecmp(event->meta_install.value, policy->install_id) == 0))
+	if (event->meta_install.state == FIELD_OK &&
+		strcasecmp(event->meta_install.value, policy->install_id) != 0)
 		return true;
 	if (event->livemode.state == FIELD_OK && !event->livemode.value && policy->live)
 		return true;
@@ -620,22 +626,22 @@ merge_account(Facts *known, const Facts *news)
 }
 
 /*
- * The credits that the better rank gives; within a rank the fewest.  The same
- * terms were computed before, perhaps from another catalogue: that stands.
+ * The credits that the better rank gives; within a rank the fewest.  If the
+ * same terms were computed before, perhaps from another catalogue, that stands.
  */
 static bool
 merge_credits(Facts *known, const Facts *news)
 {
-	if (news->credits_rank == RANK_NONE || news->credits_rank > known->credits_rank)
-		return false;
-	if (news->credits_rank == known->credits_rank)
-	{
-		int			order = strcmp(news->terms, known->terms);
+	int			order;
 
-		if (order == 0 || news->credits > known->credits ||
-			(news->credits == known->credits && order > 0))
-			return false;
-	}
+	if (news->credits_rank == RANK_NONE)
+		return false;
+	order = known->credits_rank == RANK_NONE ? -1 : strcmp(news->terms, known->terms);
+	if (order == 0 || news->credits_rank > known->credits_rank)
+		return false;
+	if (news->credits_rank == known->credits_rank &&
+		(news->credits > known->credits || (news->credits == known->credits && order > 0)))
+		return false;
 	known->credits_rank = news->credits_rank;
 	known->credits = news->credits;
 	known->pack_id = news->pack_id;

@@ -39,6 +39,15 @@ static Statement credit_or_create_account = {
 	"VALUES ($1, $2, 1, $3) "
 	"ON CONFLICT (account_id) DO UPDATE SET balance = a.balance + $2, seq = a.seq + 1, "
 	"floor = least(0, a.balance + $2 - a.held), next_expiry = least(a.next_expiry, $3) "
+	"WHERE a.balance <= 9223372036854775807 - $2 "
+	"RETURNING balance, held, seq",
+	3, {TEXTOID, INT8OID, TIMESTAMPTZOID}
+};
+
+static Statement credit_account = {
+	"UPDATE stripe_credit.account SET balance = balance + $2, seq = seq + 1, "
+	"floor = least(0, balance + $2 - held), next_expiry = least(next_expiry, $3) "
+	"WHERE account_id = $1 AND balance <= 9223372036854775807 - $2 "
 	"RETURNING balance, held, seq",
 	3, {TEXTOID, INT8OID, TIMESTAMPTZOID}
 };
@@ -319,7 +328,7 @@ create_lot(const Posting *posting, const LotTerms *terms, const AccountState *af
 bool
 ledger_credit(const Posting *posting, const LotTerms *terms, bool create, AccountState *after)
 {
-	if (!move_balance(create ? &credit_or_create_account : &change_account,
+	if (!move_balance(create ? &credit_or_create_account : &credit_account,
 					  posting->account_id, posting->credits, terms->expires_at, after))
 		return false;
 	append_entry(posting, posting->kind, posting->credits, after->seq, after);
@@ -407,9 +416,22 @@ ledger_debit(const Posting *posting, AccountState *after)
 	recompute_next_expiry(posting->account_id);
 }
 
-bool
-ledger_credit_again(const Posting *posting, AccountState *after)
+/* The parts of what is given back. */
+static int64
+part_of(int64 *left, int64 limit)
 {
+	int64		part = Max(Min(*left, limit), 0);
+
+	*left -= part;
+	return part;
+}
+
+bool
+ledger_give_back(const Posting *posting, Reversed *reversed, AccountState *after)
+{
+	int64		live = posting->credits;
+	int64		written_off;
+	int64		expired;
 	uint64		n;
 	Lot		   *lots;
 
@@ -417,9 +439,17 @@ ledger_credit_again(const Posting *posting, AccountState *after)
 	lots = read_lots(&lots_of_payment, posting->account_id, posting->payment_id, &n);
 	if (n == 0)
 		return false;
-	post(posting, posting->kind, posting->credits, lots[0].lot_id, after);
-	alter_lot(posting->account_id, lots[0].lot_id, posting->credits,
-			  left_after_debt(posting->credits, after), 0);
+
+	written_off = part_of(&live, reversed->written_off);
+	(void) part_of(&live, after->held - after->balance);
+	expired = part_of(&live, reversed->expired);
+	alter_lot(posting->account_id, lots[0].lot_id, live + expired, live, expired);
+	if (posting->credits > expired)
+		post(posting, posting->kind, posting->credits - expired, lots[0].lot_id, after);
+	if (written_off > 0)
+		post(posting, "write_off", -written_off, 0, after);
+	reversed->written_off -= written_off;
+	reversed->expired -= expired;
 	recompute_next_expiry(posting->account_id);
 	return true;
 }
@@ -463,8 +493,8 @@ to_write_off(int64 missing, Overdraw overdraw, const AccountState *state, int64 
 	return missing - Max(Min(missing, available), 0);
 }
 
-int64
-ledger_reverse(const Posting *posting, Overdraw overdraw, AccountState *after)
+void
+ledger_reverse(const Posting *posting, Overdraw overdraw, Reversed *reversed, AccountState *after)
 {
 	int64		expired;
 	int64		missing;
@@ -479,8 +509,9 @@ ledger_reverse(const Posting *posting, Overdraw overdraw, AccountState *after)
 		post(posting, "reversal", -(posting->credits - expired), 0, after);
 	if (write_off > 0)
 		post(posting, "write_off", write_off, 0, after);
+	reversed->expired += expired;
+	reversed->written_off += write_off;
 	recompute_next_expiry(posting->account_id);
-	return expired;
 }
 
 void

@@ -81,13 +81,28 @@ extern void ledger_balance(const char *account_id, AccountBalance *balance);
 
 /*
  * Add credits as a lot of their own; what the account owes is paid from them
- * first.  Returns false if there is no such account and none may be made.
+ * first.  Returns false if there is no such account and none may be made, or
+ * if the balance would be out of range.
  */
 extern bool ledger_credit(const Posting *posting, const LotTerms *terms, bool create,
 						  AccountState *after);
 
-/* Add credits to the lot that a payment has brought before, if it has. */
-extern bool ledger_credit_again(const Posting *posting, AccountState *after);
+/*
+ * Of the credits that were taken back from a payment: how many were found
+ * expired, and how many were written off.
+ */
+typedef struct Reversed
+{
+	int64		expired;
+	int64		written_off;
+} Reversed;
+
+/*
+ * Add credits to the lot that a payment has brought before, if it has.  Last
+ * taken, first given back: what was written off is made good first, then what
+ * the account owes, then what had expired; the rest can be spent again.
+ */
+extern bool ledger_give_back(const Posting *posting, Reversed *reversed, AccountState *after);
 
 /* Take credits from the lots in spending order; what they lack is a debt. */
 extern void ledger_debit(const Posting *posting, AccountState *after);
@@ -101,10 +116,11 @@ typedef enum Overdraw
 
 /*
  * Take back credits that a payment brought: its own lot's first, then those
- * of it that have expired, which cost nothing more and are returned as a
- * count, then as overdraw says.
+ * of it that have expired, which cost nothing more, then as overdraw says.
+ * Adds to what was reversed before.
  */
-extern int64 ledger_reverse(const Posting *posting, Overdraw overdraw, AccountState *after);
+extern void ledger_reverse(const Posting *posting, Overdraw overdraw, Reversed *reversed,
+						   AccountState *after);
 
 /* A payment's lots expire at another time than was thought. */
 extern void ledger_set_expiry(const char *account_id, const char *payment_id,

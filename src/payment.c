@@ -23,7 +23,7 @@ typedef struct Payment
 	Facts		facts;
 	int64		posted;
 	char	   *posted_to;		/* NULL: nothing was posted yet */
-	int64		reversed_expired;
+	Reversed	reversed;
 } Payment;
 
 static Statement insert_payment = {
@@ -44,7 +44,8 @@ static Statement lock_payment = {
 	"SELECT payment_id, livemode, connected_account, session_id, "
 	"subscription_id, customer_id, payment_link, amount, currency, paid, paid_at, failed_at, "
 	"expired_at, account_rank::bigint, account_id, account_from, credits_rank::bigint, credits, "
-	"pack_id, terms, priority::text, expires_after::text, posted, posted_to, reversed_expired "
+	"pack_id, terms, priority::text, expires_after::text, posted, posted_to, "
+	"reversed_expired, written_off "
 	"FROM stripe_credit.payment WHERE payment_id = $1 FOR UPDATE",
 	1, {TEXTOID}
 };
@@ -63,9 +64,9 @@ static Statement update_facts = {
 };
 
 static Statement update_posted = {
-	"UPDATE stripe_credit.payment SET posted = $2, posted_to = $3, reversed_expired = $4 "
-	"WHERE payment_id = $1",
-	4, {TEXTOID, INT8OID, TEXTOID, INT8OID}
+	"UPDATE stripe_credit.payment SET posted = $2, posted_to = $3, reversed_expired = $4, "
+	"written_off = $5 WHERE payment_id = $1",
+	5, {TEXTOID, INT8OID, TEXTOID, INT8OID, INT8OID}
 };
 
 /*
@@ -150,7 +151,8 @@ payment_from_row(Payment *payment)
 	facts->expires_after = result_text(0, 22);
 	payment->posted = result_int64(0, 23, 0);
 	payment->posted_to = result_text(0, 24);
-	payment->reversed_expired = result_int64(0, 25, 0);
+	payment->reversed.expired = result_int64(0, 25, 0);
+	payment->reversed.written_off = result_int64(0, 26, 0);
 }
 
 /* Returns false if there is such a payment already. */
@@ -195,7 +197,8 @@ payment_write_posted(const Payment *payment)
 	add_text(&args, payment->facts.payment_id);
 	add_int64(&args, payment->posted, false);
 	add_text(&args, payment->posted_to);
-	add_int64(&args, payment->reversed_expired, false);
+	add_int64(&args, payment->reversed.expired, false);
+	add_int64(&args, payment->reversed.written_off, false);
 	statement_execute(&update_posted, &args);
 }
 
@@ -244,7 +247,7 @@ payment_posting(const Payment *payment, const char *kind, int64 credits)
 	return posting;
 }
 
-/* Returns false if the account is unknown and may not be made. */
+/* Returns false as ledger_credit() does. */
 static bool
 post_purchase(const Payment *payment, int64 credits, const Settings *settings)
 {
@@ -275,17 +278,18 @@ post_reversal(Payment *payment, int64 credits, const Settings *settings)
 
 	if (named_by_buyer(&payment->facts))
 		overdraw = OVERDRAW_OWN_LOT;
-	payment->reversed_expired += ledger_reverse(&posting, overdraw, &after);
+	ledger_reverse(&posting, overdraw, &payment->reversed, &after);
 }
 
 /* Add to what was posted before: to its lot, if it brought one. */
 static bool
-post_more(const Payment *payment, int64 credits, const Settings *settings)
+post_more(Payment *payment, int64 credits, const Settings *settings)
 {
 	Posting		posting = payment_posting(payment, "purchase", credits);
 	AccountState after;
 
-	return ledger_credit_again(&posting, &after) || post_purchase(payment, credits, settings);
+	return ledger_give_back(&posting, &payment->reversed, &after) ||
+		post_purchase(payment, credits, settings);
 }
 
 /*
@@ -359,8 +363,12 @@ judge(const EventReading *reading, const Payment *payment, bool changed)
 	}
 }
 
+/*
+ * Why an event waits.  Where its own reading is in order, the ledger would not
+ * take the credits: no such account, or a balance out of range.
+ */
 static const char *
-waiting_reason(const EventReading *reading, EventStatus status)
+waiting_reason(const EventReading *reading, EventStatus status, bool create_accounts)
 {
 	if (status == STATUS_PENDING)
 		return reading->nature == FACTS_KEPT ? "not acted on" : "unpaid";
@@ -368,13 +376,15 @@ waiting_reason(const EventReading *reading, EventStatus status)
 		return NULL;
 	if (reading->wrong_mode)
 		return "mode";
-	return reading->reason ? reading->reason : "account";
+	if (reading->reason)
+		return reading->reason;
+	return create_accounts ? "credits" : "account";
 }
 
 const char *
 payment_forecast_reason(const EventReading *reading)
 {
-	return waiting_reason(reading, payment_forecast(reading));
+	return waiting_reason(reading, payment_forecast(reading), true);
 }
 
 EventStatus
@@ -474,6 +484,7 @@ payment_apply(const EventReading *reading, const Settings *settings, PaymentOutc
 	{
 		outcome->status = payment_forecast(reading);
 		outcome->reason = payment_forecast_reason(reading);
+		outcome->payment_id = reading->facts.payment_id;
 		return;
 	}
 	if (reading->nature == FACTS_IGNORED)
@@ -481,7 +492,7 @@ payment_apply(const EventReading *reading, const Settings *settings, PaymentOutc
 
 	payment_merge(&reading->facts, &payment, settings, outcome, &changed);
 	outcome->status = judge(reading, &payment, changed);
-	outcome->reason = waiting_reason(reading, outcome->status);
+	outcome->reason = waiting_reason(reading, outcome->status, settings->create_accounts);
 }
 
 bool
@@ -495,32 +506,39 @@ payment_is_resolved_as(const char *payment_id, const char *account_id, int64 cre
 		facts->credits_rank == RANK_PERSON && facts->credits == credits;
 }
 
+static EventStatus
+judge_resolution(const Payment *payment, bool changed)
+{
+	bool		is_subscription = payment->facts.subscription_id != NULL;
+
+	if (payment->posted_to || (is_subscription && !payment->facts.paid))
+		return changed_or_duplicate(changed);
+	return payment->facts.paid ? STATUS_UNMATCHED : STATUS_PENDING;
+}
+
 bool
-payment_resolve(const char *payment_id, bool livemode, int64 paid_at,
-				const char *account_id, int64 credits,
-				const Settings *settings, PaymentOutcome *outcome)
+payment_resolve(const Resolution *resolution, const Settings *settings, PaymentOutcome *outcome)
 {
 	Facts		news;
 	Payment		payment;
 	bool		changed;
 
 	memset(outcome, 0, sizeof(PaymentOutcome));
-	if (payment_lock(payment_id, &payment) && payment.posted_to)
+	if (payment_lock(resolution->payment_id, &payment) && payment.posted_to)
 		return false;
 	facts_init(&news);
-	news.payment_id = payment_id;
-	news.livemode = livemode;
-	news.paid = strncmp(payment_id, "sub_", 4) != 0;
-	news.paid_at = news.paid ? paid_at : FACTS_NO_TIME;
+	news.payment_id = resolution->payment_id;
+	news.livemode = resolution->livemode;
+	news.paid = resolution->paid;
+	news.paid_at = resolution->paid ? resolution->paid_at : FACTS_NO_TIME;
 	news.account_rank = RANK_PERSON;
-	news.account_id = account_id;
+	news.account_id = resolution->account_id;
 	news.account_from = "resolve";
 	news.credits_rank = RANK_PERSON;
-	news.credits = credits;
-	news.terms = psprintf("credits=" INT64_FORMAT, credits);
+	news.credits = resolution->credits;
+	news.terms = psprintf("resolve credits=" INT64_FORMAT, resolution->credits);
 	payment_merge(&news, &payment, settings, outcome, &changed);
-	outcome->status = !news.paid || payment.posted_to ? changed_or_duplicate(changed) :
-		STATUS_UNMATCHED;
-	outcome->reason = outcome->status == STATUS_UNMATCHED ? "account" : NULL;
+	outcome->status = judge_resolution(&payment, changed);
+	outcome->reason = outcome->status == STATUS_PENDING ? "unpaid" : NULL;
 	return true;
 }

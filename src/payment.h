@@ -50,14 +50,24 @@ extern const char *payment_forecast_reason(const EventReading *reading);
 extern void payment_apply(const EventReading *reading, const Settings *settings,
 						  PaymentOutcome *outcome);
 
+/* What a person says of a payment. */
+typedef struct Resolution
+{
+	const char *payment_id;
+	bool		livemode;
+	bool		paid;			/* he vouches that it was paid, if no event did */
+	int64		paid_at;		/* seconds since 1970, or FACTS_NO_TIME */
+	const char *account_id;
+	int64		credits;
+} Resolution;
+
 /*
- * A person says whose a payment is and how many credits it is worth; with
- * that it counts as paid, unless it is a subscription.  Returns false if its
- * credits were posted by others meanwhile.
+ * Merge what a person says, which goes before everything else.  Returns false
+ * if the payment's credits were posted by others meanwhile.  The outcome is
+ * unmatched if the ledger wouldn't take them.
  */
-extern bool payment_resolve(const char *payment_id, bool livemode, int64 paid_at,
-							const char *account_id, int64 credits,
-							const Settings *settings, PaymentOutcome *outcome);
+extern bool payment_resolve(const Resolution *resolution, const Settings *settings,
+							PaymentOutcome *outcome);
 
 /* Whether a person has said just that of it before. */
 extern bool payment_is_resolved_as(const char *payment_id, const char *account_id,

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "access/htup_details.h"
+#include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
@@ -23,6 +24,7 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
@@ -137,45 +139,84 @@ vault_view_owner(void)
 	return owner;
 }
 
-/*
- * Read Supabase's Vault.  Functions inside its view would run with the rights
- * of whoever reads it, and that is the owner of this extension, a superuser:
- * so it is read as its own owner, who can do nothing there that he couldn't
- * do anyway.
- */
+/* Look a name up in the vault; the result is in the caller's memory. */
 static char *
-read_vault(const char *name)
+query_vault(const char *name)
 {
-	Oid			owner = vault_view_owner();
 	Oid			types[1] = {TEXTOID};
 	Datum		values[1] = {CStringGetTextDatum(name)};
-	Oid			save_user;
-	int			save_context;
+	char	   *found = NULL;
 	char	   *secret = NULL;
 
-	if (!OidIsValid(owner))
-		return NULL;
-
-	GetUserIdAndSecContext(&save_user, &save_context);
-	SetUserIdAndSecContext(owner, save_context | SECURITY_LOCAL_USERID_CHANGE |
-						   SECURITY_RESTRICTED_OPERATION);
 	SPI_connect();
 	if (SPI_execute_with_args("SELECT decrypted_secret::text FROM vault.decrypted_secrets "
 							  "WHERE name = $1 LIMIT 1",
 							  1, types, values, NULL, false, 1) != SPI_OK_SELECT)
 		elog(ERROR, "SPI_execute_with_args failed");
 	if (SPI_processed == 1)
+		found = result_text(0, 1);
+	if (found)
 	{
-		char	   *found = result_text(0, 1);
-
-		if (found)
-		{
-			secret = SPI_palloc(strlen(found) + 1);
-			strcpy(secret, found);
-		}
+		secret = SPI_palloc(strlen(found) + 1);
+		strcpy(secret, found);
 	}
 	SPI_finish();
-	SetUserIdAndSecContext(save_user, save_context);
+	return secret;
+}
+
+/* An error is no news for the caller, unless he asked for it. */
+static void
+forget_vault_error(MemoryContext context)
+{
+	int			sqlerrcode = geterrcode();
+
+	if (sqlerrcode == ERRCODE_QUERY_CANCELED || sqlerrcode == ERRCODE_ADMIN_SHUTDOWN)
+		PG_RE_THROW();
+	MemoryContextSwitchTo(context);
+	FlushErrorState();
+}
+
+/*
+ * Read Supabase's Vault, in a subtransaction: what its view raises may hold the
+ * secret, so it counts as not resolved.  And functions inside the view would
+ * run with the rights of whoever reads it, which is the owner of this
+ * extension, a superuser: so it is read as its own owner, who can do nothing
+ * there that he couldn't do anyway.  If it fails, the end of the
+ * subtransaction puts the user back.
+ */
+static char *
+read_vault(const char *name)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner resources = CurrentResourceOwner;
+	Oid			owner = vault_view_owner();
+	char	   *volatile secret = NULL;
+	Oid			save_user;
+	int			save_context;
+
+	if (!OidIsValid(owner))
+		return NULL;
+
+	GetUserIdAndSecContext(&save_user, &save_context);
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		SetUserIdAndSecContext(owner, save_context | SECURITY_LOCAL_USERID_CHANGE |
+							   SECURITY_RESTRICTED_OPERATION);
+		secret = query_vault(name);
+		SetUserIdAndSecContext(save_user, save_context);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		forget_vault_error(context);
+		RollbackAndReleaseCurrentSubTransaction();
+		secret = NULL;
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = resources;
 	return secret;
 }
 

@@ -218,6 +218,20 @@ settings_get(void)
 	return settings;
 }
 
+/* http://127.0.0.1, perhaps with a port, perhaps with a path; nothing that hides a host. */
+static bool
+is_loopback_url(const char *url)
+{
+	static const char loopback[] = "http://127.0.0.1";
+	const char *rest = url + strlen(loopback);
+
+	if (strncmp(url, loopback, strlen(loopback)) != 0)
+		return false;
+	if (*rest == ':')
+		rest += 1 + strspn(rest + 1, "0123456789");
+	return *rest == '\0' || *rest == '/';
+}
+
 /* https, or plain http to this machine for tests. */
 static bool
 check_api_base(char **newval, void **extra, GucSource source)
@@ -229,10 +243,7 @@ check_api_base(char **newval, void **extra, GucSource source)
 		if ((unsigned char) *p <= ' ' || (unsigned char) *p >= 0x7f)
 			break;
 	if (*p == '\0' &&
-		((strncmp(url, "https://", 8) == 0 && url[8] != '\0') ||
-		 strcmp(url, "http://127.0.0.1") == 0 ||
-		 strncmp(url, "http://127.0.0.1:", 17) == 0 ||
-		 strncmp(url, "http://127.0.0.1/", 17) == 0))
+		((strncmp(url, "https://", 8) == 0 && url[8] != '\0') || is_loopback_url(url)))
 		return true;
 
 	GUC_check_errdetail("It must be an https URL, or one of http://127.0.0.1.");

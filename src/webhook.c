@@ -48,6 +48,7 @@ typedef struct StoredEvent
 {
 	bool		waiting;		/* pending or unmatched */
 	bool		unmatched;
+	bool		wrong_mode;		/* its reason */
 	char	   *payment_id;
 	char	   *body;			/* payload, or else facts */
 	bool		has_livemode;
@@ -77,7 +78,7 @@ static Statement insert_event = {
 };
 
 static Statement lock_event = {
-	"SELECT status, payment_id, coalesce(payload, facts), livemode, created "
+	"SELECT status, payment_id, coalesce(payload, facts), livemode, created, reason = 'mode' "
 	"FROM stripe_credit.event WHERE event_id = $1 FOR UPDATE",
 	1, {TEXTOID}
 };
@@ -92,6 +93,13 @@ static Statement update_event = {
 static Statement settle_event = {
 	"UPDATE stripe_credit.event SET status = 'applied', reason = NULL, payment_id = $2, "
 	"payload = CASE WHEN $3 THEN payload END, facts = NULL WHERE event_id = $1",
+	3, {TEXTOID, TEXTOID, BOOLOID}
+};
+
+/* A person has decided, but it is not paid yet: $3 is of no use here. */
+static Statement await_payment = {
+	"UPDATE stripe_credit.event SET status = 'pending', reason = 'unpaid', payment_id = $2 "
+	"WHERE event_id = $1",
 	3, {TEXTOID, TEXTOID, BOOLOID}
 };
 
@@ -327,6 +335,7 @@ event_lock(const char *event_id, StoredEvent *stored)
 	stored->has_livemode = !isnull;
 	stored->created = DatumGetTimestampTz(result_datum(0, 5, &isnull));
 	stored->has_created = !isnull;
+	stored->wrong_mode = result_bool(0, 6);
 	return true;
 }
 
@@ -565,35 +574,67 @@ static Datum
 resolve_again(const char *event_id, const StoredEvent *stored, const char *account_id,
 			  int64 credits)
 {
-	if (stored->payment_id == NULL || stored->waiting ||
+	if (stored->payment_id == NULL ||
 		!payment_is_resolved_as(stored->payment_id, account_id, credits))
 		report_not_unmatched();
 	return answer_status(event_id, STATUS_DUPLICATE);
+}
+
+static void
+report_refused_by_ledger(const Settings *settings)
+{
+	if (settings->create_accounts)
+		ereport(ERROR,
+				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+				 errmsg("bigint out of range")));
+	ereport(ERROR,
+			(errcode(ERRCODE_SC_NOT_FOUND),
+			 errmsg("unknown account"),
+			 errdetail("stripe_credit.settings.create_accounts is off.")));
+}
+
+/*
+ * Live money in test mode may not be paid yet: a person who decides whose it
+ * is doesn't say that it is.  A subscription's invoices say it.
+ */
+static Resolution
+resolution_of(const char *event_id, const StoredEvent *stored, const char *account_id,
+			  int64 credits, const Settings *settings)
+{
+	Resolution	resolution = {
+		.payment_id = stored->payment_id ? stored->payment_id : event_id,
+		.livemode = stored->has_livemode ? stored->livemode : settings->policy.live,
+		.paid_at = stored->has_created ? timestamptz_to_time_t(stored->created) : FACTS_NO_TIME,
+		.account_id = account_id,
+		.credits = credits
+	};
+
+	resolution.paid = !stored->wrong_mode && strncmp(resolution.payment_id, "sub_", 4) != 0;
+	return resolution;
 }
 
 static Datum
 resolve(const char *event_id, const StoredEvent *stored, const char *account_id,
 		int64 credits, const Settings *settings)
 {
-	const char *payment_id = stored->payment_id ? stored->payment_id : event_id;
+	Resolution	resolution = resolution_of(event_id, stored, account_id, credits, settings);
 	PaymentOutcome outcome;
 
 	if (!stored->unmatched)
 		return resolve_again(event_id, stored, account_id, credits);
 
 	make_commit_durable();
-	if (!payment_resolve(payment_id,
-						 stored->has_livemode ? stored->livemode : settings->policy.live,
-						 stored->has_created ? timestamptz_to_time_t(stored->created) : FACTS_NO_TIME,
-						 account_id, credits, settings, &outcome))
+	if (!payment_resolve(&resolution, settings, &outcome))
 		report_not_unmatched();
 	if (outcome.status == STATUS_UNMATCHED)
-		ereport(ERROR,
-				(errcode(ERRCODE_SC_NOT_FOUND),
-				 errmsg("unknown account"),
-				 errdetail("stripe_credit.settings.create_accounts is off.")));
-	settle(&settle_event, event_id, payment_id, settings->keep_payload);
-	settle(&settle_others, event_id, payment_id, settings->keep_payload);
+		report_refused_by_ledger(settings);
+	if (outcome.status == STATUS_PENDING)
+		settle(&await_payment, event_id, resolution.payment_id, settings->keep_payload);
+	else
+	{
+		settle(&settle_event, event_id, resolution.payment_id, settings->keep_payload);
+		settle(&settle_others, event_id, resolution.payment_id, settings->keep_payload);
+	}
 	return answer(event_id, &outcome);
 }
 

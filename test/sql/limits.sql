@@ -1,0 +1,58 @@
+-- where the ledger or the catalogue gives no more: nothing that was paid is lost
+\i test/helpers.sql
+SELECT stripe_credit.add_webhook_secret('whsec_t') > 0 AS added;
+INSERT INTO stripe_credit.pack (pack_id, credits, unit_amount, currency) VALUES ('starter', 100, 1000, 'usd'), ('linked', 300, 1000, 'usd');
+
+-- a pack lasts no longer than times do
+SELECT t.state($$UPDATE stripe_credit.pack SET expires_after = '300000 years' WHERE pack_id = 'starter'$$) AS too_long;
+UPDATE stripe_credit.pack SET expires_after = '1000 years' WHERE pack_id = 'starter';
+SELECT t.deliver(t.session('a1', t.meta('ada', 'starter'))) AS longest, t.deliver(t.session('a2', t.meta('ada', 'starter'), '{"created": 253402300799}')) AS latest;
+SELECT (next_expiry AT TIME ZONE 'UTC')::date = '3023-11-14' AS a_thousand_years FROM stripe_credit.balance('ada');
+UPDATE stripe_credit.pack SET expires_after = NULL WHERE pack_id = 'starter';
+
+-- a balance out of range: the purchase waits, a grant is refused
+SELECT balance FROM stripe_credit.grant_credits('max', 9223372036854775800, 'nearly');
+SELECT t.deliver(t.session('b1', t.meta('max', 'starter'))) AS purchase,
+	t.state($$SELECT stripe_credit.grant_credits('max', 8, 'k')$$) AS granted,
+	t.state($$SELECT stripe_credit.adjust_credits('max', 8, 'k', 'k')$$) AS adjusted,
+	t.state($$SELECT stripe_credit.resolve('evt_b1', 'max', 8)$$) AS resolved;
+SELECT balance FROM stripe_credit.grant_credits('max', 7, 'full');
+SELECT id, detail FROM stripe_credit.attention;
+SELECT balance FROM stripe_credit.adjust_credits('max', -1000, 'k', 'room');
+SELECT t.short(stripe_credit.replay('evt_b1')) AS replayed;
+SELECT * FROM t.waiting();
+
+-- what was computed once stays, also when a payment link becomes known afterwards
+INSERT INTO stripe_credit.rate (currency, credits, per_amount) VALUES ('usd', 1, 10);
+SELECT t.deliver(t.session('c1', '{"client_reference_id": "cid", "payment_link": "plink_c"}')) AS by_rate;
+INSERT INTO stripe_credit.payment_link VALUES ('plink_c', 'linked');
+SELECT t.deliver(t.session('c1', '{"client_reference_id": "cid", "payment_link": "plink_c"}', '{"id": "evt_c1_again"}')) AS again,
+	t.deliver(t.session('c2', '{"client_reference_id": "cid", "payment_link": "plink_c"}')) AS by_link;
+DELETE FROM stripe_credit.payment_link WHERE payment_link = 'plink_c';
+SELECT t.deliver(t.session('c2', '{"client_reference_id": "cid", "payment_link": "plink_c"}', '{"id": "evt_c2_again"}')) AS again;
+
+-- live and unpaid in test mode: a person can say whose it is, but not that it was paid
+SELECT t.deliver(t.session('d1', t.meta('dan', 'starter') || '{"payment_status": "unpaid"}', '{"livemode": true}')) AS unpaid;
+SELECT t.short(stripe_credit.resolve('evt_d1', 'dora', 50)) AS resolved, t.short(stripe_credit.resolve('evt_d1', 'dora', 50)) AS again,
+	t.state($$SELECT stripe_credit.resolve('evt_d1', 'dan', 50)$$) AS another;
+SELECT balance FROM stripe_credit.balance('dora');
+SELECT t.deliver(t.event('d1_paid', 'checkout.session.async_payment_succeeded',
+	t.session('d1', t.meta('dan', 'starter'))->'data'->'object', '{"livemode": true}')) AS paid;
+SELECT * FROM t.entries('dan', 'dora');
+SELECT status, count(*) FROM stripe_credit.event WHERE payment_id = 'pi_d1' GROUP BY 1;
+
+-- a correction of credits that are gone is a debt, which grants pay before anything can be spent
+SELECT t.deliver(t.session('e1', t.meta('eve', NULL, '100'))) AS bought,
+	(SELECT balance FROM stripe_credit.adjust_credits('eve', -100, 'k1', 'used')) AS used;
+CREATE TABLE t.correction AS SELECT t.session('e1', t.meta('eve', NULL, '30'), '{"id": "evt_e1_30"}') AS event;
+SELECT t.deliver(event) AS corrected FROM t.correction;
+SELECT balance, floor FROM stripe_credit.account WHERE account_id = 'eve';
+SELECT balance FROM stripe_credit.grant_credits('eve', 50, 'k2');
+SELECT balance, floor FROM stripe_credit.account WHERE account_id = 'eve';
+SELECT balance FROM stripe_credit.grant_credits('eve', 50, 'k3');
+SELECT lot_id, granted, remaining FROM stripe_credit.lot WHERE account_id = 'eve' ORDER BY 1;
+
+SELECT * FROM stripe_credit.check_books();
+DROP SCHEMA t CASCADE;
+DROP EXTENSION stripe_credit;
+DROP SCHEMA stripe_credit;
