@@ -9,12 +9,16 @@
  */
 #include "postgres.h"
 
+#include "utils/backend_status.h"
+
 #include "errors.h"
 
+/* The context that PL/pgSQL adds can hold the statement's literals too. */
 static void
 hide_statement_callback(void *arg)
 {
 	errhidestmt(true);
+	errhidecontext(true);
 }
 
 void
@@ -24,6 +28,12 @@ hide_statement_begin(ErrorContextCallback *callback)
 	callback->arg = NULL;
 	callback->previous = error_context_stack;
 	error_context_stack = callback;
+}
+
+void
+hide_activity(void)
+{
+	pgstat_report_activity(STATE_RUNNING, "<a statement of stripe_credit with a secret>");
 }
 
 void

@@ -20,10 +20,17 @@
 #define ERRCODE_SC_PAYLOAD_TOO_LARGE	MAKE_SQLSTATE('P', 'T', '4', '1', '3')
 
 /*
- * Between begin and end, no message shows the statement that the client sent:
- * it may hold a secret or a payload as a literal.  An error ends it too.
+ * Between begin and end, the log shows neither the statement that the client
+ * sent nor the context of a message: they may hold a secret or a payload as a
+ * literal.  An error ends it too.
  */
 extern void hide_statement_begin(ErrorContextCallback *callback);
 extern void hide_statement_end(ErrorContextCallback *callback);
+
+/*
+ * From now on pg_stat_activity shows something else than this statement, which
+ * would stand there until the session's next.
+ */
+extern void hide_activity(void);
 
 #endif							/* ERRORS_H */

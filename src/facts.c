@@ -358,6 +358,15 @@ event_time(const Event *event)
 		event->created.value : FACTS_NO_TIME;
 }
 
+/* What is closed is closed, even if nobody knows since when. */
+static int64_t
+closing_time(const Event *event)
+{
+	int64_t		seconds = event_time(event);
+
+	return seconds == FACTS_NO_TIME ? 0 : seconds;
+}
+
 /* What the session says of whether it is paid. */
 static void
 read_payment_status(const Event *event, EventReading *reading)
@@ -367,12 +376,12 @@ read_payment_status(const Event *event, EventReading *reading)
 	if (event->kind == EVENT_KIND_SESSION_ASYNC_FAILED)
 	{
 		reading->nature = FACTS_CLOSED;
-		facts->failed_at = event_time(event);
+		facts->failed_at = closing_time(event);
 	}
 	else if (event->kind == EVENT_KIND_SESSION_EXPIRED)
 	{
 		reading->nature = FACTS_CLOSED;
-		facts->expired_at = event_time(event);
+		facts->expired_at = closing_time(event);
 	}
 	else if (equals(&event->payment_status, "paid") ||
 			 equals(&event->payment_status, "no_payment_required"))
@@ -591,17 +600,19 @@ merge_least(int64_t *known, int64_t news)
 	return true;
 }
 
+/* An amount and its currency belong together: the smaller amount's. */
 static bool
-merge_amount(int64_t *known, int64_t news)
+merge_amount(Facts *known, const Facts *news)
 {
-	if (news == FACTS_NO_AMOUNT)
+	if (news->amount == FACTS_NO_AMOUNT)
 		return false;
-	if (*known == FACTS_NO_AMOUNT)
-	{
-		*known = news;
-		return true;
-	}
-	return merge_least(known, news);
+	if (known->amount != FACTS_NO_AMOUNT &&
+		(news->amount > known->amount ||
+		 (news->amount == known->amount && strcmp(news->currency, known->currency) >= 0)))
+		return false;
+	known->amount = news->amount;
+	known->currency = news->currency;
+	return true;
 }
 
 /* The account that the better rank names; within a rank the smallest. */
@@ -661,8 +672,7 @@ facts_merge(Facts *known, const Facts *news)
 	changed |= merge_string(&known->subscription_id, news->subscription_id);
 	changed |= merge_string(&known->customer_id, news->customer_id);
 	changed |= merge_string(&known->payment_link, news->payment_link);
-	changed |= merge_amount(&known->amount, news->amount);
-	changed |= merge_string(&known->currency, news->currency);
+	changed |= merge_amount(known, news);
 	changed |= merge_least(&known->paid_at, news->paid_at);
 	changed |= merge_least(&known->failed_at, news->failed_at);
 	changed |= merge_least(&known->expired_at, news->expired_at);

@@ -9,8 +9,9 @@
  *
  * facts_merge() is commutative, associative and idempotent as long as the
  * catalogue stays what it is, so events may come in any order and any number.
- * If the catalogue changes, what was computed once stays: the same terms are
- * never computed again.
+ * That rests on this: under one catalogue, equal terms have equal rank and
+ * credits.  If the catalogue changes, what was computed once stays: the same
+ * terms are never computed again.
  *
  * Portions Copyright (c) 2026, stripe_credit contributors
  *
@@ -58,7 +59,7 @@ typedef struct Facts
 	const char *customer_id;
 	const char *payment_link;
 	int64_t		amount;			/* minor units, or FACTS_NO_AMOUNT */
-	const char *currency;
+	const char *currency;		/* of the amount, if there is one */
 	bool		paid;
 	int64_t		paid_at;		/* seconds since 1970, or FACTS_NO_TIME */
 	int64_t		failed_at;

@@ -387,6 +387,7 @@ stripe_credit_add_webhook_secret(PG_FUNCTION_ARGS)
 	int32		id;
 
 	hide_statement_begin(&hide);
+	hide_activity();
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

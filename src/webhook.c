@@ -104,17 +104,24 @@ static Statement await_payment = {
 };
 
 /*
- * Other events that waited for the same payment.  Whoever holds one of them
- * waits for the payment that we hold, so it is passed over, not waited for: he
- * will find the payment as we leave it.
+ * Other events that waited for the same payment: all of them once it is
+ * posted, those that waited for money once it is known that none will come.
+ * Whoever holds one of them waits for the payment that we hold, so it is
+ * passed over, not waited for: he will find the payment as we leave it.
  */
+#define SETTLE_OTHERS(statuses) \
+	"UPDATE stripe_credit.event SET status = 'applied', reason = NULL, " \
+	"payload = CASE WHEN $3 THEN payload END, facts = NULL " \
+	"WHERE event_id IN (SELECT e.event_id FROM stripe_credit.event e " \
+	"WHERE e.payment_id = $2 AND e.status IN (" statuses ") AND e.event_id <> $1 " \
+	"FOR UPDATE SKIP LOCKED)"
+
 static Statement settle_others = {
-	"UPDATE stripe_credit.event SET status = 'applied', reason = NULL, "
-	"payload = CASE WHEN $3 THEN payload END, facts = NULL "
-	"WHERE event_id IN (SELECT e.event_id FROM stripe_credit.event e "
-	"WHERE e.payment_id = $2 AND e.status IN ('pending', 'unmatched') AND e.event_id <> $1 "
-	"FOR UPDATE SKIP LOCKED)",
-	3, {TEXTOID, TEXTOID, BOOLOID}
+	SETTLE_OTHERS("'pending', 'unmatched'"), 3, {TEXTOID, TEXTOID, BOOLOID}
+};
+
+static Statement settle_unpaid = {
+	SETTLE_OTHERS("'pending'"), 3, {TEXTOID, TEXTOID, BOOLOID}
 };
 
 /*
@@ -201,6 +208,7 @@ stripe_credit_verify_signature(PG_FUNCTION_ARGS)
 	int64		now;
 
 	hide_statement_begin(&hide);
+	hide_activity();
 	tolerance = tolerance_argument(fcinfo, 3);
 	now = seconds_argument(fcinfo, 4);
 	if (!PG_ARGISNULL(2))
@@ -439,7 +447,8 @@ apply_delivery(const Delivery *delivery, const Settings *settings, bool inserted
 	if (!inserted || status != payment_forecast(&delivery->reading))
 		event_update(delivery, &outcome, status, settings->keep_payload);
 	if (outcome.settled)
-		settle(&settle_others, event_id, outcome.payment_id, settings->keep_payload);
+		settle(outcome.account_id ? &settle_others : &settle_unpaid, event_id,
+			   outcome.payment_id, settings->keep_payload);
 	return answer(event_id, &outcome);
 }
 

@@ -41,6 +41,13 @@ SELECT t.deliver(t.event('d1_paid', 'checkout.session.async_payment_succeeded',
 SELECT * FROM t.entries('dan', 'dora');
 SELECT status, count(*) FROM stripe_credit.event WHERE payment_id = 'pi_d1' GROUP BY 1;
 
+-- paid but unmatched stays so, whatever is said of the payment afterwards
+SELECT t.deliver(t.session('f1')) AS nobodys,
+	t.deliver(t.event('f1_failed', 'checkout.session.async_payment_failed', t.session('f1')->'data'->'object')) AS failed,
+	t.deliver(t.session('f1')) AS again;
+SELECT * FROM t.waiting();
+SELECT t.short(stripe_credit.resolve('evt_f1', 'fay', 10)) AS resolved;
+
 -- a correction of credits that are gone is a debt, which grants pay before anything can be spent
 SELECT t.deliver(t.session('e1', t.meta('eve', NULL, '100'))) AS bought,
 	(SELECT balance FROM stripe_credit.adjust_credits('eve', -100, 'k1', 'used')) AS used;
