@@ -41,3 +41,11 @@ hide_statement_end(ErrorContextCallback *callback)
 {
 	error_context_stack = callback->previous;
 }
+
+void
+report_crypto_failure(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INTERNAL_ERROR),
+			 errmsg("could not compute a signature")));
+}

@@ -33,4 +33,7 @@ extern void hide_statement_end(ErrorContextCallback *callback);
  */
 extern void hide_activity(void);
 
+/* The cryptographic library failed: there is no verdict. */
+extern void report_crypto_failure(void);
+
 #endif							/* ERRORS_H */
