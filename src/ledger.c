@@ -33,7 +33,7 @@ static Statement create_account = {
 	1, {TEXTOID}
 };
 
-/* Locks the row and changes it in one statement: the road that money comes in. */
+/* For an account that was not there a moment ago; another session may make it. */
 static Statement credit_or_create_account = {
 	"INSERT INTO stripe_credit.account AS a (account_id, balance, seq, next_expiry) "
 	"VALUES ($1, $2, 1, $3) "
@@ -328,8 +328,11 @@ create_lot(const Posting *posting, const LotTerms *terms, const AccountState *af
 bool
 ledger_credit(const Posting *posting, const LotTerms *terms, bool create, AccountState *after)
 {
-	if (!move_balance(create ? &credit_or_create_account : &credit_account,
-					  posting->account_id, posting->credits, terms->expires_at, after))
+	/* the account is nearly always there, and then an update is all it takes */
+	if (!move_balance(&credit_account, posting->account_id, posting->credits,
+					  terms->expires_at, after) &&
+		!(create && move_balance(&credit_or_create_account, posting->account_id,
+								 posting->credits, terms->expires_at, after)))
 		return false;
 	append_entry(posting, posting->kind, posting->credits, after->seq, after);
 	create_lot(posting, terms, after);

@@ -319,7 +319,8 @@ post_difference(Payment *payment, const Settings *settings, bool *first)
 
 	if (!posted)
 	{
-		payment->posted_to = NULL;
+		if (*first)
+			payment->posted_to = NULL;
 		*first = false;
 		return 0;
 	}

@@ -21,8 +21,8 @@
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
-#include "utils/json.h"
 #include "utils/jsonb.h"
+#include "utils/numeric.h"
 #include "utils/timestamp.h"
 
 #include "arguments.h"
@@ -278,32 +278,53 @@ settle(Statement *stmt, const char *event_id, const char *payment_id, KeepPayloa
  * Answers
  */
 
-static void
-append_member(StringInfo json, const char *name, const char *value)
+static JsonbValue
+jsonb_string(const char *value)
 {
-	if (value == NULL)
-		return;
-	appendStringInfo(json, ", \"%s\": ", name);
-	escape_json(json, value);
+	JsonbValue	string = {.type = jbvString};
+
+	string.val.string.val = unconstify(char *, value);
+	string.val.string.len = (int) strlen(value);
+	return string;
+}
+
+static void
+add_member(JsonbParseState **json, const char *name, JsonbValue value)
+{
+	JsonbValue	key = jsonb_string(name);
+
+	pushJsonbValue(json, WJB_KEY, &key);
+	pushJsonbValue(json, WJB_VALUE, &value);
+}
+
+/* Nothing, if it is NULL. */
+static void
+add_string(JsonbParseState **json, const char *name, const char *value)
+{
+	if (value)
+		add_member(json, name, jsonb_string(value));
 }
 
 static Datum
 answer(const char *event_id, const PaymentOutcome *outcome)
 {
-	StringInfoData json;
+	JsonbValue	ok = {.type = jbvBool, .val.boolean = true};
+	JsonbValue	credits = {.type = jbvNumeric};
+	JsonbParseState *json = NULL;
 
-	initStringInfo(&json);
-	appendStringInfo(&json, "{\"ok\": true, \"event\": \"%s\", \"status\": \"%s\"",
-					 event_id, status_names[outcome->status]);
-	append_member(&json, "reason", outcome->reason);
-	append_member(&json, "payment", outcome->payment_id);
+	pushJsonbValue(&json, WJB_BEGIN_OBJECT, NULL);
+	add_member(&json, "ok", ok);
+	add_string(&json, "event", event_id);
+	add_string(&json, "status", status_names[outcome->status]);
+	add_string(&json, "reason", outcome->reason);
+	add_string(&json, "payment", outcome->payment_id);
 	if (outcome->status == STATUS_APPLIED && outcome->account_id)
 	{
-		append_member(&json, "account", outcome->account_id);
-		appendStringInfo(&json, ", \"credits\": " INT64_FORMAT, outcome->credits);
+		add_string(&json, "account", outcome->account_id);
+		credits.val.numeric = int64_to_numeric(outcome->credits);
+		add_member(&json, "credits", credits);
 	}
-	appendStringInfoChar(&json, '}');
-	return DirectFunctionCall1(jsonb_in, CStringGetDatum(json.data));
+	return JsonbPGetDatum(JsonbValueToJsonb(pushJsonbValue(&json, WJB_END_OBJECT, NULL)));
 }
 
 static Datum

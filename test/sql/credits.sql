@@ -239,18 +239,20 @@ SELECT what, t.damage(statement) LIKE '1 row: %[%' AS found FROM (VALUES
 	(2, 'a lot of another payment', $$UPDATE stripe_credit.lot SET payment_id = 'pi_h1' WHERE account_id = 'zed'$$),
 	(3, 'a lot of no payment', $$UPDATE stripe_credit.lot SET payment_id = 'pi_gone' WHERE account_id = 'zed'$$),
 	(4, 'an entry of a lot that is not there', $$UPDATE stripe_credit.ledger SET lot_id = 99 WHERE account_id = 'zed' AND seq = 1$$),
-	(5, 'a floor that lets a balance sink', $$UPDATE stripe_credit.account SET floor = -5 WHERE account_id = 'zed'$$)
+	(5, 'a floor that lets a balance sink', $$UPDATE stripe_credit.account SET floor = -5 WHERE account_id = 'zed'$$),
+	(6, 'a lot of more than was granted', $$UPDATE stripe_credit.lot SET granted = 5 WHERE account_id = 'zed'$$),
+	(7, 'an entry of an unknown kind', $$UPDATE stripe_credit.ledger SET kind = 'gift' WHERE account_id = 'zed' AND seq = 2$$),
+	(8, 'an event in an unknown state', $$UPDATE stripe_credit.event SET status = 'lost' WHERE event_id = 'evt_z1'$$),
+	(9, 'a count below zero', $$UPDATE stripe_credit.payment SET written_off = -1 WHERE payment_id = 'pi_z1'$$)
 ) AS c (n, what, statement) ORDER BY n;
 -- and what the tables themselves refuse
 SELECT n, t.state(statement) AS refused FROM (VALUES
 	(1, $$UPDATE stripe_credit.account SET balance = -1 WHERE account_id = 'zed'$$),
 	(2, $$UPDATE stripe_credit.account SET held = 7 WHERE account_id = 'zed'$$),
 	(3, $$UPDATE stripe_credit.account SET floor = 1 WHERE account_id = 'zed'$$),
-	(4, $$UPDATE stripe_credit.lot SET remaining = 11 WHERE account_id = 'zed'$$),
-	(5, $$UPDATE stripe_credit.lot SET remaining = -1 WHERE account_id = 'zed'$$),
-	(6, $$INSERT INTO stripe_credit.ledger (account_id, seq, kind, credits, balance) VALUES ('zed', 3, 'gift', 1, 7)$$),
-	(7, $$INSERT INTO stripe_credit.ledger (account_id, seq, kind, credits, balance, idempotency_key) VALUES ('zed', 3, 'grant', 1, 7, 'used')$$),
-	(8, $$INSERT INTO stripe_credit.ledger (account_id, seq, kind, credits, balance) VALUES ('zed', 2, 'grant', 1, 7)$$)
+	(4, $$UPDATE stripe_credit.lot SET remaining = -1 WHERE account_id = 'zed'$$),
+	(5, $$INSERT INTO stripe_credit.ledger (account_id, seq, kind, credits, balance, idempotency_key) VALUES ('zed', 3, 'grant', 1, 7, 'used')$$),
+	(6, $$INSERT INTO stripe_credit.ledger (account_id, seq, kind, credits, balance) VALUES ('zed', 2, 'grant', 1, 7)$$)
 ) AS c (n, statement) ORDER BY n;
 SELECT * FROM stripe_credit.check_books();
 DROP SCHEMA t CASCADE;
