@@ -138,16 +138,19 @@ price_terms(const Terms *terms, Facts *facts, Pack *pack)
 static char *
 terms_text(const Terms *terms)
 {
-	return psprintf("%s pack=%s credits=" INT64_FORMAT " quantity=" INT64_FORMAT
-					" subtotal=" INT64_FORMAT " net=" INT64_FORMAT " currency=%s link=%s",
-					terms->rank == RANK_INTENT ? "intent" : "session",
-					terms->pack_id ? terms->pack_id : "", terms->unit_credits,
+	return psprintf("%s credits=" INT64_FORMAT " quantity=" INT64_FORMAT
+					" subtotal=" INT64_FORMAT " net=" INT64_FORMAT " currency=%s link=%s pack=%s",
+					terms->rank == RANK_INTENT ? "intent" : "session", terms->unit_credits,
 					terms->quantity, terms->subtotal, terms->net,
 					terms->currency ? terms->currency : "",
-					terms->payment_link ? terms->payment_link : "");
+					terms->payment_link ? terms->payment_link : "",
+					terms->pack_id ? terms->pack_id : "");
 }
 
-/* Stripe's e-mails are lower-cased, as every name of an account must be valid. */
+/*
+ * Stripe's e-mails are lower-cased, in ASCII only, which is the same in every
+ * database; and every name of an account must be valid.
+ */
 static void
 complete_account(EventReading *reading)
 {
@@ -157,7 +160,7 @@ complete_account(EventReading *reading)
 		return;
 	if (account_source_is_email(reading->account_source))
 		facts->account_id = str_tolower(facts->account_id, strlen(facts->account_id),
-										DEFAULT_COLLATION_OID);
+										C_COLLATION_OID);
 	if (!is_key(facts->account_id, strlen(facts->account_id)))
 	{
 		facts->account_rank = RANK_NONE;

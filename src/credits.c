@@ -16,7 +16,6 @@
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
 #include "utils/json.h"
-#include "utils/jsonb.h"
 #include "utils/timestamp.h"
 
 #include "arguments.h"
@@ -106,7 +105,7 @@ begin_mutation(const Posting *posting, int64 signed_credits, LedgerEntry *entry)
 		ereport(ERROR,
 				(errcode(ERRCODE_SC_NOT_FOUND),
 				 errmsg("unknown account"),
-				 errdetail("stripe_credit.settings.create_accounts is off.")));
+				 errdetail("The setting create_accounts is off.")));
 	if (!ledger_find(posting->account_id, posting->idempotency_key, entry))
 		return true;
 	if (strcmp(entry->kind, posting->kind) != 0 || entry->credits != signed_credits)
@@ -119,15 +118,21 @@ begin_mutation(const Posting *posting, int64 signed_credits, LedgerEntry *entry)
 }
 
 static void
+report_too_large(const char *argument)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("%s is too large", argument),
+			 errdetail("The limit is %d octets.", METADATA_MAX_SIZE)));
+}
+
+static void
 metadata_argument(FunctionCallInfo fcinfo, int n, Posting *posting)
 {
 	if (PG_ARGISNULL(n))
 		return;
 	if (toast_raw_datum_size(PG_GETARG_DATUM(n)) > METADATA_MAX_SIZE)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("metadata is too large"),
-				 errdetail("The limit is %d octets.", METADATA_MAX_SIZE)));
+		report_too_large("metadata");
 	posting->metadata = PG_GETARG_DATUM(n);
 	posting->has_metadata = true;
 }
@@ -178,11 +183,12 @@ reason_argument(FunctionCallInfo fcinfo, int n, Posting *posting)
 	char	   *reason = PG_ARGISNULL(n) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(n));
 	StringInfoData json;
 
-	if (reason == NULL || reason[strspn(reason, " \t\r\n")] == '\0' ||
-		strlen(reason) > METADATA_MAX_SIZE)
+	if (reason == NULL || reason[strspn(reason, " \t\r\n")] == '\0')
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("reason must be given")));
+	if (strlen(reason) > METADATA_MAX_SIZE)
+		report_too_large("reason");
 	initStringInfo(&json);
 	appendStringInfoString(&json, "{\"reason\": ");
 	escape_json(&json, reason);

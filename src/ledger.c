@@ -197,6 +197,14 @@ ledger_lock(const char *account_id, bool create, AccountState *state)
 	return true;
 }
 
+/* An account that has had a posting is there for good. */
+static void
+lock_known(const char *account_id, AccountState *state)
+{
+	if (!ledger_lock(account_id, false, state))
+		elog(ERROR, "account vanished");
+}
+
 bool
 ledger_find(const char *account_id, const char *idempotency_key, LedgerEntry *entry)
 {
@@ -276,6 +284,7 @@ move_balance(Statement *stmt, const char *account_id, int64 credits,
 	if (statement_execute(stmt, &args) == 0)
 		return false;
 	state_from_row(after);
+	SPI_freetuptable(SPI_tuptable);
 	return true;
 }
 
@@ -412,7 +421,7 @@ take_from_lots(const char *account_id, int64 credits)
 void
 ledger_debit(const Posting *posting, AccountState *after)
 {
-	ledger_lock(posting->account_id, false, after);
+	lock_known(posting->account_id, after);
 	expire_lots(posting->account_id, after);
 	take_from_lots(posting->account_id, posting->credits);
 	post(posting, posting->kind, -posting->credits, 0, after);
@@ -438,7 +447,7 @@ ledger_give_back(const Posting *posting, Reversed *reversed, AccountState *after
 	uint64		n;
 	Lot		   *lots;
 
-	ledger_lock(posting->account_id, false, after);
+	lock_known(posting->account_id, after);
 	lots = read_lots(&lots_of_payment, posting->account_id, posting->payment_id, &n);
 	if (n == 0)
 		return false;
@@ -503,7 +512,7 @@ ledger_reverse(const Posting *posting, Overdraw overdraw, Reversed *reversed, Ac
 	int64		missing;
 	int64		write_off;
 
-	ledger_lock(posting->account_id, false, after);
+	lock_known(posting->account_id, after);
 	expire_lots(posting->account_id, after);
 	missing = take_from_own_lots(posting, &expired);
 	write_off = to_write_off(missing, overdraw, after, posting->credits - expired - missing);
@@ -523,7 +532,7 @@ ledger_set_expiry(const char *account_id, const char *payment_id, TimestampTz ex
 	Arguments	args = {0};
 	AccountState state;
 
-	ledger_lock(account_id, false, &state);
+	lock_known(account_id, &state);
 	add_text(&args, account_id);
 	add_text(&args, payment_id);
 	add_datum(&args, TimestampTzGetDatum(expires_at), false);

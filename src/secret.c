@@ -9,6 +9,7 @@
  */
 #include "postgres.h"
 
+#include <ctype.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -20,9 +21,10 @@
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "nodes/makefuncs.h"
 #include "storage/fd.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
@@ -56,6 +58,9 @@ static int	n_secrets = 0;
 static SignatureKey **keys = NULL;	/* room for n_secrets */
 static uint64 secrets_read_at = 0;
 
+/* While code of the vault's owner runs, which could call us again. */
+static bool reading_vault = false;
+
 static Statement read_secrets = {
 	"SELECT id::bigint, secret, valid_until "
 	"FROM stripe_credit.webhook_secret ORDER BY id",
@@ -68,12 +73,18 @@ static Statement insert_secret = {
 	2, {TEXTOID, TIMESTAMPTZOID}
 };
 
+/* A prepared plan, whose parameter no setting can print. */
+static Statement read_vault_secret = {
+	"SELECT decrypted_secret::text FROM vault.decrypted_secrets WHERE name = $1 LIMIT 1",
+	1, {TEXTOID}
+};
+
 static Statement delete_secret = {
 	"DELETE FROM stripe_credit.webhook_secret WHERE id = $1",
 	1, {INT4OID}
 };
 
-bool
+static bool
 secret_is_clean(const char *secret)
 {
 	const unsigned char *p;
@@ -120,12 +131,15 @@ read_secret_file(const char *path)
 	return secret;
 }
 
-/* The owner of vault.decrypted_secrets, if there is such a view. */
+/*
+ * The owner of vault.decrypted_secrets, if there is such a view, which is
+ * locked, so that it is still his when it is read.
+ */
 static Oid
 vault_view_owner(void)
 {
-	Oid			schema = get_namespace_oid("vault", true);
-	Oid			view = OidIsValid(schema) ? get_relname_relid("decrypted_secrets", schema) : InvalidOid;
+	Oid			view = RangeVarGetRelid(makeRangeVar("vault", "decrypted_secrets", -1),
+										AccessShareLock, true);
 	HeapTuple	tuple;
 	Oid			owner;
 
@@ -143,75 +157,98 @@ vault_view_owner(void)
 static char *
 query_vault(const char *name)
 {
-	Oid			types[1] = {TEXTOID};
-	Datum		values[1] = {CStringGetTextDatum(name)};
+	Arguments	args = {0};
 	char	   *found = NULL;
 	char	   *secret = NULL;
 
 	SPI_connect();
-	if (SPI_execute_with_args("SELECT decrypted_secret::text FROM vault.decrypted_secrets "
-							  "WHERE name = $1 LIMIT 1",
-							  1, types, values, NULL, false, 1) != SPI_OK_SELECT)
-		elog(ERROR, "SPI_execute_with_args failed");
-	if (SPI_processed == 1)
+	add_text(&args, name);
+	if (statement_execute(&read_vault_secret, &args) == 1)
 		found = result_text(0, 1);
 	if (found)
 	{
 		secret = SPI_palloc(strlen(found) + 1);
 		strcpy(secret, found);
+		explicit_bzero(found, strlen(found));
 	}
 	SPI_finish();
 	return secret;
 }
 
-/* An error is no news for the caller, unless he asked for it. */
-static void
-forget_vault_error(MemoryContext context)
+/*
+ * Functions inside the vault's view would run with the rights of whoever reads
+ * it, and that is the owner of this extension, a superuser: so it is read as
+ * its own owner, who can do nothing there that he couldn't do anyway.
+ */
+static char *
+read_vault_as_owner(const char *name)
 {
-	int			sqlerrcode = geterrcode();
+	Oid			owner = vault_view_owner();
+	Oid			save_user;
+	int			save_context;
+	char	   *secret;
 
-	if (sqlerrcode == ERRCODE_QUERY_CANCELED || sqlerrcode == ERRCODE_ADMIN_SHUTDOWN)
-		PG_RE_THROW();
+	if (!OidIsValid(owner))
+		return NULL;
+	GetUserIdAndSecContext(&save_user, &save_context);
+	SetUserIdAndSecContext(owner, save_context | SECURITY_LOCAL_USERID_CHANGE |
+						   SECURITY_RESTRICTED_OPERATION);
+	reading_vault = true;
+	secret = query_vault(name);
+	reading_vault = false;
+	SetUserIdAndSecContext(save_user, save_context);
+	return secret;
+}
+
+/*
+ * Undo a reading of the vault that failed.  The end of our subtransaction puts
+ * the user back, and must have come before anything is thrown again: whoever
+ * catches that ends a subtransaction of his own, and would go on in ours with
+ * our rights.
+ */
+static void
+abandon_vault(MemoryContext context, ResourceOwner resources)
+{
+	ErrorData  *error;
+
+	reading_vault = false;
 	MemoryContextSwitchTo(context);
+	error = CopyErrorData();
 	FlushErrorState();
+	RollbackAndReleaseCurrentSubTransaction();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = resources;
+
+	/* an error is no news for the caller, unless he asked for it */
+	if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+		ReThrowError(error);
+	ereport(LOG_SERVER_ONLY,
+			(errmsg("could not read the vault"),
+			 errdetail_log("The SQLSTATE is %s.", unpack_sql_state(error->sqlerrcode))));
+	FreeErrorData(error);
 }
 
 /*
  * Read Supabase's Vault, in a subtransaction: what its view raises may hold the
- * secret, so it counts as not resolved.  And functions inside the view would
- * run with the rights of whoever reads it, which is the owner of this
- * extension, a superuser: so it is read as its own owner, who can do nothing
- * there that he couldn't do anyway.  If it fails, the end of the
- * subtransaction puts the user back.
+ * secret, so it counts as not resolved.
  */
 static char *
 read_vault(const char *name)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner resources = CurrentResourceOwner;
-	Oid			owner = vault_view_owner();
 	char	   *volatile secret = NULL;
-	Oid			save_user;
-	int			save_context;
 
-	if (!OidIsValid(owner))
-		return NULL;
-
-	GetUserIdAndSecContext(&save_user, &save_context);
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(context);
 	PG_TRY();
 	{
-		SetUserIdAndSecContext(owner, save_context | SECURITY_LOCAL_USERID_CHANGE |
-							   SECURITY_RESTRICTED_OPERATION);
-		secret = query_vault(name);
-		SetUserIdAndSecContext(save_user, save_context);
+		secret = read_vault_as_owner(name);
 		ReleaseCurrentSubTransaction();
 	}
 	PG_CATCH();
 	{
-		forget_vault_error(context);
-		RollbackAndReleaseCurrentSubTransaction();
+		abandon_vault(context, resources);
 		secret = NULL;
 	}
 	PG_END_TRY();
@@ -236,7 +273,12 @@ resolve_secret(const char *text)
 	else
 		secret = pstrdup(text);
 
-	return secret && secret_is_clean(secret) ? secret : NULL;
+	if (secret && !secret_is_clean(secret))
+	{
+		explicit_bzero(secret, strlen(secret));
+		return NULL;
+	}
+	return secret;
 }
 
 /* Files and the vault change without our hearing of it. */
@@ -265,8 +307,8 @@ resolve_webhook_secret(WebhookSecret *s)
 	else if (!s->complained)
 	{
 		s->complained = true;
-		ereport(LOG,
-				(errmsg("webhook secret %lld cannot be resolved", (long long) s->id),
+		ereport(LOG_SERVER_ONLY,
+				(errmsg("could not resolve webhook secret %lld", (long long) s->id),
 				 errhidestmt(true)));
 	}
 	s->resolved = !changes_unseen(s->secret);
@@ -331,12 +373,17 @@ webhook_keys(int *nkeys)
 	int			n = 0;
 	int			i;
 
-	/* as in settings_get(): what came while reading may be newer */
-	while (secrets_context == NULL || secrets_read_at != settings_generation())
+	/* the keys and the secrets are in use further up */
+	if (reading_vault)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("webhook secrets are being read")));
+
+	/* the count comes first: what changes while reading is read next time */
+	if (secrets_context == NULL || secrets_read_at != settings_generation())
 	{
 		uint64		reading = settings_generation();
 
-		CHECK_FOR_INTERRUPTS();
 		read_webhook_secrets();
 		secrets_read_at = reading;
 	}
@@ -354,7 +401,7 @@ webhook_keys(int *nkeys)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("no webhook secret is valid"),
-				 errhint("Run stripe_credit.add_webhook_secret() with the endpoint's signing secret, or a reference to it.")));
+				 errhint("Run stripe_credit.add_webhook_secret() with the endpoint's signing secret, or a reference to it; if there is one, see the server log.")));
 	*nkeys = n;
 	return keys;
 }

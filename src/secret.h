@@ -20,11 +20,9 @@
 
 /*
  * The keys of the webhook secrets that are valid now, for signature_verify().
- * They stay good until the next call.  Raises 55000 if there is none.
+ * They stay good until the next call, which must not come while the vault is
+ * being read.  Raises 55000 if there is none.
  */
 extern SignatureKey *const *webhook_keys(int *nkeys);
-
-/* Whether a secret's text is neither blank nor bears whitespace. */
-extern bool secret_is_clean(const char *secret);
 
 #endif							/* SECRET_H */

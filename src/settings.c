@@ -27,7 +27,6 @@
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/rel.h"
 #include "utils/snapmgr.h"
 
 #include "settings.h"
@@ -179,10 +178,10 @@ settings_read(void)
 	fresh = settings_from_row();
 	MemoryContextSwitchTo(old);
 
-	/* nothing below can fail */
+	/* nothing below can fail; callers further up may still hold the old one */
 	MemoryContextSetParent(context, TopMemoryContext);
 	if (settings_context)
-		MemoryContextDelete(settings_context);
+		MemoryContextSetParent(settings_context, TopTransactionContext);
 	settings_context = context;
 	settings = fresh;
 	SPI_finish();
@@ -202,15 +201,11 @@ settings_get(void)
 {
 	AcceptInvalidationMessages();
 
-	/*
-	 * Reading can itself bring the news of another change, which may be newer
-	 * than the snapshot that was read under: then read again.
-	 */
-	while (settings == NULL || settings_read_at != generation)
+	/* The count comes first: what changes while reading is read next time. */
+	if (settings == NULL || settings_read_at != generation)
 	{
 		uint64		reading = generation;
 
-		CHECK_FOR_INTERRUPTS();
 		find_tables();
 		settings_read();
 		settings_read_at = reading;

@@ -5,8 +5,8 @@
  *	  the machine (GUCs).
  *
  * Each backend keeps what it read and drops it when another session changes
- * the tables: what settings_get() returns is as new as the call, and must not
- * be kept past the SQL function that asked for it.
+ * the tables: what settings_get() returns is as new as the call, and stays
+ * readable until the transaction's end.
  *
  * Portions Copyright (c) 2026, stripe_credit contributors
  *

@@ -14,6 +14,8 @@
  */
 #include "postgres.h"
 
+#include <time.h>
+
 #include "access/detoast.h"
 #include "access/xact.h"
 #include "catalog/pg_type.h"
@@ -30,7 +32,6 @@
 #include "compat.h"
 #include "errors.h"
 #include "event.h"
-#include "ledger.h"
 #include "payment.h"
 #include "secret.h"
 #include "settings.h"
@@ -522,7 +523,7 @@ report_refused_by_ledger(const Settings *settings)
 	ereport(ERROR,
 			(errcode(ERRCODE_SC_NOT_FOUND),
 			 errmsg("unknown account"),
-			 errdetail("stripe_credit.settings.create_accounts is off.")));
+			 errdetail("The setting create_accounts is off.")));
 }
 
 /*
