@@ -418,9 +418,9 @@ COMMENT ON FUNCTION stripe_credit.statement(text, integer, bigint) IS
 ----------------------------------------------------------------------
 
 CREATE VIEW stripe_credit.attention (kind, id, account_id, since, detail) AS
-	SELECT 'unmatched', e.event_id, NULL::text, e.received_at,
+	SELECT 'unmatched', e.event_id, p.account_id, e.received_at,
 		   pg_catalog.format('%s: %s', e.type, e.reason)
-	FROM stripe_credit.event e
+	FROM stripe_credit.event e LEFT JOIN stripe_credit.payment p ON p.payment_id = e.payment_id
 	WHERE e.status = 'unmatched'
 	UNION ALL
 	SELECT 'failed', p.payment_id, p.account_id, p.failed_at,

@@ -17,7 +17,7 @@ SELECT t.deliver(t.session('b1', t.meta('max', 'starter'))) AS purchase,
 	t.state($$SELECT stripe_credit.adjust_credits('max', 8, 'k', 'k')$$) AS adjusted,
 	t.state($$SELECT stripe_credit.resolve('evt_b1', 'max', 8)$$) AS resolved;
 SELECT balance FROM stripe_credit.grant_credits('max', 7, 'full');
-SELECT id, detail FROM stripe_credit.attention;
+SELECT id, account_id, detail FROM stripe_credit.attention;
 SELECT balance FROM stripe_credit.adjust_credits('max', -1000, 'k', 'room');
 SELECT t.short(stripe_credit.replay('evt_b1')) AS replayed;
 SELECT * FROM t.waiting();
