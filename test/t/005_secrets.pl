@@ -210,7 +210,7 @@ my $log = slurp_file($node->logfile, $log_start);
 my $logged = () = $log =~ /ERROR:  /g;
 cmp_ok($logged, '>=', $failures, 'all failures are in the log');
 unlike($log, qr/@{[CANARY]}/, 'nothing of what was passed is');
-like($log, qr/webhook secret \d+ cannot be resolved/, 'the log says which secret cannot be resolved');
+like($log, qr/could not resolve webhook secret \d+/, 'the log says which secret cannot be resolved');
 unlike($said, qr/@{[CANARY]}/, 'nor does any client hear of it');
 
 # A literal inside of a block is in the context of its errors, too.
