@@ -308,6 +308,9 @@ CREATE TABLE stripe_credit.payment (
 	written_off bigint NOT NULL DEFAULT 0,
 	created_at timestamptz NOT NULL DEFAULT pg_catalog.now()
 );
+-- A session is paid for once, whatever its events call the payment.
+CREATE UNIQUE INDEX payment_session ON stripe_credit.payment (session_id)
+	WHERE session_id IS NOT NULL AND subscription_id IS NULL;
 COMMENT ON TABLE stripe_credit.payment IS 'what is known of each thing that was paid for, gathered from events';
 COMMENT ON COLUMN stripe_credit.payment.payment_id IS 'pi_..., cs_... when nothing had to be paid, sub_... for what a subscription session says, or the event that a person resolved';
 COMMENT ON COLUMN stripe_credit.payment.amount IS 'what the session or payment intent came to, in minor units';

@@ -667,8 +667,13 @@ facts_merge(Facts *known, const Facts *news)
 {
 	bool		changed = false;
 
+	/* one of the payment's names, and so never changed for another */
+	if (known->session_id == NULL && news->session_id != NULL)
+	{
+		known->session_id = news->session_id;
+		changed = true;
+	}
 	changed |= merge_string(&known->connected_account, news->connected_account);
-	changed |= merge_string(&known->session_id, news->session_id);
 	changed |= merge_string(&known->subscription_id, news->subscription_id);
 	changed |= merge_string(&known->customer_id, news->customer_id);
 	changed |= merge_string(&known->payment_link, news->payment_link);

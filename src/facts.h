@@ -9,8 +9,8 @@
  *
  * facts_merge() is commutative, associative and idempotent as long as the
  * catalogue stays what it is, so events may come in any order and any number.
- * That rests on this: under one catalogue, equal terms have equal rank and
- * credits.  If the catalogue changes, what was computed once stays: the same
+ * That rests on this: a payment has at most one session; and under one
+ * catalogue, equal terms have equal rank and credits.  If the catalogue changes, what was computed once stays: the same
  * terms are never computed again.
  *
  * Portions Copyright (c) 2026, stripe_credit contributors

@@ -33,20 +33,31 @@ static Statement insert_payment = {
 	"priority, expires_after, posted, posted_to) "
 	"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, "
 	"$19, $20, $21::integer, $22::interval, $23, $24) "
-	"ON CONFLICT (payment_id) DO NOTHING",
+	"ON CONFLICT DO NOTHING",
 	24, {TEXTOID, BOOLOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
 		INT8OID, TEXTOID, BOOLOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID,
 		INT8OID, TEXTOID, TEXTOID, INT8OID, INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
 	INT8OID, TEXTOID}
 };
 
+#define LOCK_PAYMENT(condition) \
+	"SELECT payment_id, livemode, connected_account, session_id, " \
+	"subscription_id, customer_id, payment_link, amount, currency, paid, paid_at, failed_at, " \
+	"expired_at, account_rank::bigint, account_id, account_from, credits_rank::bigint, credits, " \
+	"pack_id, terms, priority::text, expires_after::text, posted, posted_to, " \
+	"reversed_expired, written_off " \
+	"FROM stripe_credit.payment WHERE " condition " FOR UPDATE"
+
 static Statement lock_payment = {
-	"SELECT payment_id, livemode, connected_account, session_id, "
-	"subscription_id, customer_id, payment_link, amount, currency, paid, paid_at, failed_at, "
-	"expired_at, account_rank::bigint, account_id, account_from, credits_rank::bigint, credits, "
-	"pack_id, terms, priority::text, expires_after::text, posted, posted_to, "
-	"reversed_expired, written_off "
-	"FROM stripe_credit.payment WHERE payment_id = $1 FOR UPDATE",
+	LOCK_PAYMENT("payment_id = $1"), 1, {TEXTOID}
+};
+
+static Statement lock_payment_of_session = {
+	LOCK_PAYMENT("session_id = $1 AND subscription_id IS NULL"), 1, {TEXTOID}
+};
+
+static Statement find_session = {
+	"SELECT FROM stripe_credit.payment WHERE session_id = $1 AND subscription_id IS NULL",
 	1, {TEXTOID}
 };
 
@@ -155,7 +166,7 @@ payment_from_row(Payment *payment)
 	payment->reversed.written_off = result_int64(0, 26, 0);
 }
 
-/* Returns false if there is such a payment already. */
+/* Returns false if there is such a payment already, or one of the session. */
 static bool
 payment_insert(const Payment *payment)
 {
@@ -169,15 +180,40 @@ payment_insert(const Payment *payment)
 
 /* Returns false if there is none. */
 static bool
-payment_lock(const char *payment_id, Payment *payment)
+payment_lock_by(Statement *stmt, const char *id, Payment *payment)
 {
 	Arguments	args = {0};
 
-	add_text(&args, payment_id);
-	if (statement_execute(&lock_payment, &args) == 0)
+	add_text(&args, id);
+	if (statement_execute(stmt, &args) == 0)
 		return false;
 	payment_from_row(payment);
 	return true;
+}
+
+static bool
+payment_lock(const char *payment_id, Payment *payment)
+{
+	return payment_lock_by(&lock_payment, payment_id, payment);
+}
+
+/* Lock what payment_insert() met: by its name, or else by its session's. */
+static void
+payment_lock_known(const Facts *news, Payment *payment)
+{
+	if (!payment_lock(news->payment_id, payment) &&
+		!(news->session_id &&
+		  payment_lock_by(&lock_payment_of_session, news->session_id, payment)))
+		elog(ERROR, "payment vanished while it was locked");
+}
+
+static bool
+session_is_known(const char *session_id)
+{
+	Arguments	args = {0};
+
+	add_text(&args, session_id);
+	return statement_execute(&find_session, &args) > 0;
 }
 
 static void
@@ -434,18 +470,21 @@ static bool
 apply_to_known(const Facts *news, Payment *payment, const Settings *settings,
 			   PaymentOutcome *outcome)
 {
+	Facts		merged = *news;
 	TimestampTz expiry;
 	bool		was_closed;
 	bool		was_posted;
 	bool		changed;
 	bool		first;
 
-	if (!payment_lock(news->payment_id, payment))
-		elog(ERROR, "payment vanished while it was locked");
+	payment_lock_known(news, payment);
+	if (payment->facts.session_id == NULL && news->session_id &&
+		session_is_known(news->session_id))
+		merged.session_id = NULL;	/* it is another payment's */
 	expiry = lot_expiry(&payment->facts);
 	was_closed = is_closed(&payment->facts);
 	was_posted = payment->posted_to != NULL;
-	changed = facts_merge(&payment->facts, news);
+	changed = facts_merge(&payment->facts, &merged);
 	if (changed)
 		payment_write_facts(payment);
 
@@ -465,11 +504,11 @@ payment_merge(const Facts *news, Payment *payment, const Settings *settings,
 {
 	memset(payment, 0, sizeof(Payment));
 	payment->facts = *news;
-	outcome->payment_id = news->payment_id;
 	if (apply_to_new(payment, settings, outcome))
 		*changed = true;
 	else
 		*changed = apply_to_known(news, payment, settings, outcome);
+	outcome->payment_id = payment->facts.payment_id;
 	outcome->account_id = payment->posted_to;
 }
 

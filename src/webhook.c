@@ -353,6 +353,16 @@ make_commit_durable(void)
 								 GUC_ACTION_LOCAL, true, 0, false);
 }
 
+/* Whether an event's row can stay as it was inserted. */
+static bool
+is_as_forecast(const EventReading *reading, EventStatus status, const PaymentOutcome *outcome)
+{
+	if (status != payment_forecast(reading))
+		return false;
+	return outcome->payment_id == NULL || reading->facts.payment_id == NULL ||
+		strcmp(outcome->payment_id, reading->facts.payment_id) == 0;
+}
+
 /*
  * Apply a delivery whose row is locked; a row that was inserted just now holds
  * the forecast.
@@ -368,7 +378,7 @@ apply_delivery(const Delivery *delivery, const Settings *settings, bool inserted
 
 	/* an event that waited and tells nothing new has been applied by others */
 	status = outcome.status == STATUS_DUPLICATE && !inserted ? STATUS_APPLIED : outcome.status;
-	if (!inserted || status != payment_forecast(&delivery->reading))
+	if (!inserted || !is_as_forecast(&delivery->reading, status, &outcome))
 		event_update(delivery, &outcome, status, settings->keep_payload);
 	if (outcome.settled)
 		settle(outcome.account_id ? &settle_others : &settle_unpaid, event_id,

@@ -48,6 +48,30 @@ SELECT t.deliver(t.session('f1')) AS nobodys,
 SELECT * FROM t.waiting();
 SELECT t.short(stripe_credit.resolve('evt_f1', 'fay', 10)) AS resolved;
 
+-- a session is paid once, whatever its events call the payment
+CREATE FUNCTION t.of_session(name text, session text, intent text, account text, object jsonb DEFAULT '{}') RETURNS text
+	LANGUAGE sql VOLATILE AS $$
+	SELECT t.deliver(t.session(name, t.meta(account, 'starter') || jsonb_build_object('id', 'cs_test_' || session,
+		'payment_intent', 'pi_' || intent) || object))
+$$;
+SELECT t.of_session('g1', 'g', NULL, 'gus') AS without_intent, t.of_session('g2', 'g', 'g', 'gus') AS with_intent,
+	t.of_session('g3', 'g', 'g_other', 'gus') AS with_another;
+SELECT t.of_session('h1', 'h', 'h', 'hal') AS with_intent, t.of_session('h2', 'h', NULL, 'hal') AS without_intent,
+	t.of_session('h3', 'h', NULL, 'hal', '{"payment_status": "no_payment_required"}') AS for_nothing;
+SELECT account_id, balance FROM stripe_credit.account WHERE account_id IN ('gus', 'hal') ORDER BY 1;
+-- and what waited for it, or failed, by one name is settled by another
+SELECT t.of_session('i1', 'i', NULL, 'ida', '{"payment_status": "unpaid"}') AS unpaid, t.of_session('i2', 'i', NULL, NULL) AS nobodys,
+	t.deliver(t.event('i3', 'checkout.session.async_payment_failed', t.session('i')->'data'->'object' || '{"payment_intent": null}')) AS failed,
+	t.of_session('i4', 'i', 'i', 'ida') AS paid;
+SELECT * FROM t.waiting();
+SELECT * FROM stripe_credit.attention WHERE kind <> 'debt';
+-- a subscription's session is not its payment
+SELECT t.of_session('j1', 'j', NULL, 'jan', '{"mode": "subscription", "subscription": "sub_j"}') AS subscription,
+	t.of_session('j2', 'j', 'j', 'jan') AS payment;
+-- two payments that were known before they turned out to be of one session stay apart
+SELECT t.deliver(t.intent('k', t.meta('kim', 'starter'))) AS intent, t.of_session('k1', 'k', NULL, 'kai') AS session,
+	t.of_session('k2', 'k', 'k', 'kim') AS both;
+
 -- a correction of credits that are gone is a debt, which grants pay before anything can be spent
 SELECT t.deliver(t.session('e1', t.meta('eve', NULL, '100'))) AS bought,
 	(SELECT balance FROM stripe_credit.adjust_credits('eve', -100, 'k1', 'used')) AS used;

@@ -186,6 +186,7 @@ sub meaning
 	return { %meaning, nature => 'subscription', payment => $object->{subscription} }
 	  if $mode eq 'subscription';
 	$meaning{payment} = $object->{payment_intent} // $object->{id};
+	$meaning{session} = $object->{id};
 	return { %meaning, nature => 'closed' } if $type =~ /_failed$|expired$/;
 
 	@meaning{qw(credits rank)} = credits_of($object, $config);
@@ -270,12 +271,16 @@ sub settle
 
 sub judge
 {
-	my ($books, $meaning, $config) = @_;
+	my ($books, $row, $meaning, $config) = @_;
 	my ($nature, $id) = @{$meaning}{qw(nature payment)};
 	my @why = reasons($meaning);
 
 	return ('pending') if $nature eq 'kept';
 	return @why ? ('unmatched', @why) : ('news') if $nature eq 'subscription';
+	# a payment goes by its own name, or else by that of its session
+	$id = $books->{of_session}{ $meaning->{session} } // $id unless $books->{payments}{$id};
+	$books->{of_session}{ $meaning->{session} } //= $id;
+	$row->{payment} = $id;
 	my $payment = $books->{payments}{$id} //= {};
 	merge($payment, $meaning);
 	my $changed = post($payment, $config);
@@ -309,7 +314,7 @@ sub deliver
 		nature => $meaning->{nature},
 		payment => $meaning->{payment}
 	};
-	my ($status, @why) = judge($books, $meaning, $config);
+	my ($status, @why) = judge($books, $row, $meaning, $config);
 	@{$row}{qw(status reasons)} = ($status, \@why);
 	return ($status, @why);
 }
