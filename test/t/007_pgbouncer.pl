@@ -64,8 +64,16 @@ sub pooled
 	return $stdout . $stderr;
 }
 
+# Not over its standard input, which a psql that is refused doesn't read.
+sub answers
+{
+	return IPC::Run::run(
+		[ $node->installed_command('psql'), '-XAtq', '-d', $pooled, '-c', 'SELECT 1' ],
+		'<', '/dev/null', '>', '/dev/null', '2>', '/dev/null');
+}
+
 my $tries = 0;
-until (pooled('SELECT 1') eq "1\n")
+until (answers())
 {
 	$run->pump_nb;
 	BAIL_OUT("pgbouncer does not answer: $output") if $tries++ > 100 || !$run->pumpable;
