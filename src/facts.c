@@ -221,6 +221,10 @@ choose_account_source(const Event *event, const FactsPolicy *policy, AccountSour
 	return false;
 }
 
+/*
+ * Read last, so that "account" as the reason says that all else is in order:
+ * the terms of such a reading are good.
+ */
 static void
 read_account(const Event *event, FactsRank rank, bool found, AccountSource source,
 			 EventReading *reading)
@@ -416,9 +420,9 @@ read_payment_session(const Event *event, const FactsPolicy *policy, EventReading
 	if (reading->nature == FACTS_CLOSED)
 		return;
 	read_session_amounts(event, reading);
+	read_metadata(event, RANK_SESSION, reading);
 	found = choose_account_source(event, policy, &source);
 	read_account(event, RANK_SESSION, found, source, reading);
-	read_metadata(event, RANK_SESSION, reading);
 }
 
 /* Whose a subscription is, and what was sold; its invoices bring the money. */
@@ -444,9 +448,9 @@ read_subscription_session(const Event *event, const FactsPolicy *policy, EventRe
 	facts->session_id = event->object_id.value;
 	facts->subscription_id = event->subscription.value;
 	facts->customer_id = string_or_null(&event->customer);
+	read_metadata(event, RANK_SESSION, reading);
 	found = choose_account_source(event, policy, &source);
 	read_account(event, RANK_SESSION, found, source, reading);
-	read_metadata(event, RANK_SESSION, reading);
 	if (count_from_string(&event->meta_unit_amount, &unit_amount) &&
 		is_currency(&event->meta_currency))
 	{
@@ -517,11 +521,11 @@ read_intent(const Event *event, EventReading *reading)
 		reading->terms.subtotal = facts->amount;
 		reading->terms.net = facts->amount;
 	}
-	read_account(event, RANK_INTENT, names_account(event, ACCOUNT_FROM_METADATA),
-				 ACCOUNT_FROM_METADATA, reading);
 	read_metadata(event, RANK_INTENT, reading);
 	if (reading->terms.pack_id == NULL && reading->terms.unit_credits == 0)
 		refuse(reading, "credits");
+	read_account(event, RANK_INTENT, names_account(event, ACCOUNT_FROM_METADATA),
+				 ACCOUNT_FROM_METADATA, reading);
 }
 
 /* Whether the event belongs to somebody else: another account, install or mode. */

@@ -120,7 +120,7 @@ typedef struct EventReading
 	bool		wrong_mode;		/* live money while the mode is test */
 	AccountSource account_source;
 	Facts		facts;			/* the account is as it stands in the event */
-	Terms		terms;			/* good if reason is NULL */
+	Terms		terms;			/* good if reason is NULL or "account" */
 } EventReading;
 
 extern void facts_init(Facts *facts);

@@ -48,6 +48,15 @@ SELECT t.deliver(t.session('f1')) AS nobodys,
 SELECT * FROM t.waiting();
 SELECT t.short(stripe_credit.resolve('evt_f1', 'fay', 10)) AS resolved;
 
+-- an event that names nobody and whose terms are no good brings no terms for another that names somebody
+SELECT t.deliver(t.session('l1', t.meta(NULL, NULL, '12x'))) AS no_number,
+	t.deliver(t.session('l1', '{"client_reference_id": "lea", "payment_status": "unpaid"}' || t.meta(NULL, 'gone'), '{"id": "evt_l1_who"}')) AS who;
+SELECT t.deliver(t.intent('l2', '{"metadata": {"stripe_credit_pack": ""}}')) AS no_pack,
+	t.deliver(t.intent('l3', '{"amount": 50}' || t.meta(NULL, NULL, '0'))) AS nothing;
+SELECT payment_id, account_id, credits FROM stripe_credit.payment WHERE payment_id LIKE 'pi\_l_' ORDER BY 1;
+SELECT t.short(stripe_credit.resolve('evt_l1', 'lea', 1)) AS l1, t.short(stripe_credit.resolve('evt_l2', 'lea', 1)) AS l2,
+	t.short(stripe_credit.resolve('evt_l3', 'lea', 1)) AS l3;
+
 -- a session is paid once, whatever its events call the payment
 CREATE FUNCTION t.of_session(name text, session text, intent text, account text, object jsonb DEFAULT '{}') RETURNS text
 	LANGUAGE sql VOLATILE AS $$

@@ -966,8 +966,10 @@ test_intents(void)
 	expect(FACTS_PAID, "credits", "ours by the account, but for how much");
 	unset(&event.meta_account, FIELD_ABSENT);
 	set(&event.meta_install, INSTALL);
-	expect(FACTS_PAID, "account", "ours by the install alone");
+	expect(FACTS_PAID, "credits", "ours by the install alone: its terms are no good");
 	unset(&event.meta_account, FIELD_BAD);
+	expect(FACTS_PAID, "credits", "the same with an account that is no string");
+	set(&event.meta_credits, "5");
 	expect(FACTS_PAID, "account", "an account that is no string");
 
 	begin_intent();
