@@ -355,8 +355,8 @@ read_session_ids(const Event *event, EventReading *reading)
 }
 
 /* Times beyond the year 9999 are no times. */
-static int64_t
-event_time(const Event *event)
+int64_t
+facts_event_time(const Event *event)
 {
 	return is_amount(&event->created) && event->created.value < INT64_C(253402300800) ?
 		event->created.value : FACTS_NO_TIME;
@@ -366,7 +366,7 @@ event_time(const Event *event)
 static int64_t
 closing_time(const Event *event)
 {
-	int64_t		seconds = event_time(event);
+	int64_t		seconds = facts_event_time(event);
 
 	return seconds == FACTS_NO_TIME ? 0 : seconds;
 }
@@ -392,7 +392,7 @@ read_payment_status(const Event *event, EventReading *reading)
 	{
 		reading->nature = FACTS_PAID;
 		facts->paid = true;
-		facts->paid_at = event_time(event);
+		facts->paid_at = facts_event_time(event);
 	}
 	else if (equals(&event->payment_status, "unpaid"))
 		reading->nature = FACTS_UNPAID;
@@ -507,7 +507,7 @@ read_intent(const Event *event, EventReading *reading)
 	else
 	{
 		facts->paid = true;
-		facts->paid_at = event_time(event);
+		facts->paid_at = facts_event_time(event);
 	}
 	if (!is_amount(&event->amount))
 		refuse(reading, "amount");

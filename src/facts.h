@@ -125,6 +125,9 @@ typedef struct EventReading
 
 extern void facts_init(Facts *facts);
 
+/* When an event happened, in seconds since 1970, or FACTS_NO_TIME. */
+extern int64_t facts_event_time(const Event *event);
+
 /* Read an event under a policy. */
 extern void facts_read(const Event *event, const FactsPolicy *policy, EventReading *reading);
 

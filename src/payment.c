@@ -26,6 +26,12 @@ typedef struct Payment
 	Reversed	reversed;
 } Payment;
 
+/* What add_facts() adds: $1 to $22. */
+#define FACTS_TYPES \
+	TEXTOID, BOOLOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT8OID, TEXTOID, \
+	BOOLOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID, TEXTOID, TEXTOID, \
+	INT8OID, INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID
+
 static Statement insert_payment = {
 	"INSERT INTO stripe_credit.payment (payment_id, livemode, connected_account, session_id, "
 	"subscription_id, customer_id, payment_link, amount, currency, paid, paid_at, failed_at, "
@@ -34,10 +40,7 @@ static Statement insert_payment = {
 	"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, "
 	"$19, $20, $21::integer, $22::interval, $23, $24) "
 	"ON CONFLICT DO NOTHING",
-	24, {TEXTOID, BOOLOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
-		INT8OID, TEXTOID, BOOLOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID,
-		INT8OID, TEXTOID, TEXTOID, INT8OID, INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
-	INT8OID, TEXTOID}
+	24, {FACTS_TYPES, INT8OID, TEXTOID}
 };
 
 #define LOCK_PAYMENT(condition) \
@@ -69,9 +72,7 @@ static Statement update_facts = {
 	"account_id = $15, account_from = $16, credits_rank = $17, credits = $18, pack_id = $19, "
 	"terms = $20, priority = $21::integer, expires_after = $22::interval "
 	"WHERE payment_id = $1",
-	22, {TEXTOID, BOOLOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
-		INT8OID, TEXTOID, BOOLOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID,
-	INT8OID, TEXTOID, TEXTOID, INT8OID, INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID}
+	22, {FACTS_TYPES}
 };
 
 static Statement update_posted = {
@@ -87,19 +88,7 @@ static Statement update_posted = {
 static void
 add_time(Arguments *args, int64 seconds)
 {
-	bool		isnull = seconds == FACTS_NO_TIME;
-
-	add_datum(args, isnull ? (Datum) 0 : TimestampTzGetDatum(time_t_to_timestamptz(seconds)),
-			  isnull);
-}
-
-static int64
-result_time(int column)
-{
-	bool		isnull;
-	Datum		value = result_datum(0, column, &isnull);
-
-	return isnull ? FACTS_NO_TIME : timestamptz_to_time_t(DatumGetTimestampTz(value));
+	add_seconds(args, seconds, seconds == FACTS_NO_TIME);
 }
 
 /* $1 to $22 of the statements above, in the order of lock_payment's columns. */
@@ -148,9 +137,9 @@ payment_from_row(Payment *payment)
 	facts->amount = result_int64(0, 8, FACTS_NO_AMOUNT);
 	facts->currency = result_text(0, 9);
 	facts->paid = result_bool(0, 10);
-	facts->paid_at = result_time(11);
-	facts->failed_at = result_time(12);
-	facts->expired_at = result_time(13);
+	facts->paid_at = result_seconds(0, 11, FACTS_NO_TIME);
+	facts->failed_at = result_seconds(0, 12, FACTS_NO_TIME);
+	facts->expired_at = result_seconds(0, 13, FACTS_NO_TIME);
 	facts->account_rank = (FactsRank) result_int64(0, 14, RANK_NONE);
 	facts->account_id = result_text(0, 15);
 	facts->account_from = result_text(0, 16);

@@ -12,6 +12,7 @@
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
+#include "utils/timestamp.h"
 
 #include "statement.h"
 
@@ -42,6 +43,13 @@ void
 add_int64(Arguments *args, int64 value, bool isnull)
 {
 	add_datum(args, isnull ? (Datum) 0 : Int64GetDatum(value), isnull);
+}
+
+void
+add_seconds(Arguments *args, int64 seconds, bool isnull)
+{
+	add_datum(args, isnull ? (Datum) 0 : TimestampTzGetDatum(time_t_to_timestamptz(seconds)),
+			  isnull);
 }
 
 void
@@ -114,6 +122,15 @@ result_int64(uint64 row, int column, int64 if_null)
 	Datum		value = result_datum(row, column, &isnull);
 
 	return isnull ? if_null : DatumGetInt64(value);
+}
+
+int64
+result_seconds(uint64 row, int column, int64 if_null)
+{
+	bool		isnull;
+	Datum		value = result_datum(row, column, &isnull);
+
+	return isnull ? if_null : timestamptz_to_time_t(DatumGetTimestampTz(value));
 }
 
 /* SQL NULL is false. */

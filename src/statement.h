@@ -42,6 +42,8 @@ extern void add_datum(Arguments *args, Datum value, bool isnull);
 extern void add_text(Arguments *args, const char *value);
 extern void add_text_length(Arguments *args, const char *value, size_t length);
 extern void add_int64(Arguments *args, int64 value, bool isnull);
+/* A time in seconds since 1970, as timestamptz. */
+extern void add_seconds(Arguments *args, int64 seconds, bool isnull);
 extern void add_bool(Arguments *args, bool value);
 
 /* Run it; returns the number of rows, which are in SPI_tuptable if it has any. */
@@ -53,6 +55,7 @@ extern uint64 statement_execute_snapshot(Statement *stmt, const Arguments *args,
 extern Datum result_datum(uint64 row, int column, bool *isnull);
 extern char *result_text(uint64 row, int column);
 extern int64 result_int64(uint64 row, int column, int64 if_null);
+extern int64 result_seconds(uint64 row, int column, int64 if_null);
 extern bool result_bool(uint64 row, int column);
 
 #endif							/* STATEMENT_H */

@@ -25,7 +25,6 @@
 #include "utils/guc.h"
 #include "utils/jsonb.h"
 #include "utils/numeric.h"
-#include "utils/timestamp.h"
 
 #include "arguments.h"
 #include "catalogue.h"
@@ -52,8 +51,7 @@ typedef struct StoredEvent
 	char	   *body;			/* payload, or else facts */
 	bool		has_livemode;
 	bool		livemode;
-	bool		has_created;
-	TimestampTz created;
+	int64		created;		/* seconds since 1970, or FACTS_NO_TIME */
 } StoredEvent;
 
 /* What is being processed: the event, and the bytes it was read from. */
@@ -88,11 +86,13 @@ static Statement update_event = {
 	6, {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID}
 };
 
-/* A person has decided, or another event of the payment was applied. */
+#define SETTLE \
+	"UPDATE stripe_credit.event SET status = 'applied', reason = NULL, payment_id = $2, " \
+	"payload = CASE WHEN $3 THEN payload END, facts = NULL "
+
+/* A person has decided. */
 static Statement settle_event = {
-	"UPDATE stripe_credit.event SET status = 'applied', reason = NULL, payment_id = $2, "
-	"payload = CASE WHEN $3 THEN payload END, facts = NULL WHERE event_id = $1",
-	3, {TEXTOID, TEXTOID, BOOLOID}
+	SETTLE "WHERE event_id = $1", 3, {TEXTOID, TEXTOID, BOOLOID}
 };
 
 /* A person has decided, but it is not paid yet: $3 is of no use here. */
@@ -109,9 +109,7 @@ static Statement await_payment = {
  * passed over, not waited for: he will find the payment as we leave it.
  */
 #define SETTLE_OTHERS(statuses) \
-	"UPDATE stripe_credit.event SET status = 'applied', reason = NULL, " \
-	"payload = CASE WHEN $3 THEN payload END, facts = NULL " \
-	"WHERE event_id IN (SELECT e.event_id FROM stripe_credit.event e " \
+	SETTLE "WHERE event_id IN (SELECT e.event_id FROM stripe_credit.event e " \
 	"WHERE e.payment_id = $2 AND e.status IN (" statuses ") AND e.event_id <> $1 " \
 	"FOR UPDATE SKIP LOCKED)"
 
@@ -210,15 +208,12 @@ event_insert(const Delivery *delivery, KeepPayload keep)
 {
 	const Event *event = &delivery->event;
 	EventStatus status = payment_forecast(&delivery->reading);
+	int64		created = facts_event_time(event);
 	Arguments	args = {0};
-	bool		has_created = event->created.state == FIELD_OK &&
-		event->created.value >= 0 && event->created.value < INT64CONST(253402300800);
 
 	add_text(&args, event->id.value);
 	add_text(&args, event->type.value);
-	add_datum(&args, has_created ?
-			  TimestampTzGetDatum(time_t_to_timestamptz(event->created.value)) : (Datum) 0,
-			  !has_created);
+	add_seconds(&args, created, created == FACTS_NO_TIME);
 	add_datum(&args, BoolGetDatum(event->livemode.value), event->livemode.state != FIELD_OK);
 	add_text(&args, status_names[status]);
 	add_text(&args, payment_forecast_reason(&delivery->reading));
@@ -244,8 +239,7 @@ event_lock(const char *event_id, StoredEvent *stored)
 	stored->body = result_text(0, 3);
 	stored->livemode = DatumGetBool(result_datum(0, 4, &isnull));
 	stored->has_livemode = !isnull;
-	stored->created = DatumGetTimestampTz(result_datum(0, 5, &isnull));
-	stored->has_created = !isnull;
+	stored->created = result_seconds(0, 5, FACTS_NO_TIME);
 	stored->wrong_mode = result_bool(0, 6);
 	return true;
 }
@@ -547,7 +541,7 @@ resolution_of(const char *event_id, const StoredEvent *stored, const char *accou
 	Resolution	resolution = {
 		.payment_id = stored->payment_id ? stored->payment_id : event_id,
 		.livemode = stored->has_livemode ? stored->livemode : settings->policy.live,
-		.paid_at = stored->has_created ? timestamptz_to_time_t(stored->created) : FACTS_NO_TIME,
+		.paid_at = stored->created,
 		.account_id = account_id,
 		.credits = credits
 	};

@@ -14,17 +14,7 @@
 #include <string.h>
 
 #include "event.h"
-
-/* Not assert(), which NDEBUG would take away. */
-#define MUST(condition) \
-	do { \
-		if (!(condition)) \
-		{ \
-			fprintf(stderr, "%s:%d: must hold: %s\n", __FILE__, __LINE__, \
-					#condition); \
-			abort(); \
-		} \
-	} while (0)
+#include "must.h"
 
 #define STRING(member)		{'s', offsetof(Event, member)}
 #define INTEGER(member)		{'i', offsetof(Event, member)}

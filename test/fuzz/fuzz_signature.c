@@ -20,23 +20,13 @@
 #include <openssl/hmac.h>
 
 #include "signature.h"
+#include "must.h"
 
 #define SECRET		"whsec_fuzz"
 #define NOW			INT64_C(1700000000)
 #define NOW_TEXT	"1700000000"
 #define TOLERANCE	INT64_C(300000000)
 #define DIGITS		64
-
-/* Not assert(), which NDEBUG would take away. */
-#define MUST(condition) \
-	do { \
-		if (!(condition)) \
-		{ \
-			fprintf(stderr, "%s:%d: must hold: %s\n", __FILE__, __LINE__, \
-					#condition); \
-			abort(); \
-		} \
-	} while (0)
 
 static const char good_start[] = "t=" NOW_TEXT ",v1=";
 
