@@ -202,13 +202,22 @@ COMMENT ON TABLE stripe_credit.payment_link IS 'which pack a Stripe Payment Link
 -- The one mutable balance.  Every key begins with account_id, no trigger and
 -- no sequence stands on what spending touches, and only account_id is indexed,
 -- so that updates stay heap-only.
+--
+-- The lot that is spent next is kept here, so that a spend needs no other row:
+-- while head_lot names a lot, head_remaining is what is left of it, and the
+-- lot's own row says only what was left when it became the head.
 CREATE TABLE stripe_credit.account (
 	account_id text COLLATE "C" PRIMARY KEY CHECK (stripe_credit.is_key(account_id)),
 	balance bigint NOT NULL DEFAULT 0,
 	held bigint NOT NULL DEFAULT 0,
 	floor bigint NOT NULL DEFAULT 0,
 	seq bigint NOT NULL DEFAULT 0,
+	head_remaining bigint NOT NULL DEFAULT 0,
+	head_lot bigint,
 	next_expiry timestamptz NOT NULL DEFAULT 'infinity',
+	hold_expiry timestamptz NOT NULL DEFAULT 'infinity',
+	has_holds boolean NOT NULL DEFAULT false,
+	low_balance bigint,
 	created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
 	CHECK (floor <= 0 AND balance - held >= floor)
 ) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02);
@@ -217,7 +226,13 @@ COMMENT ON COLUMN stripe_credit.account.balance IS 'sum of the account''s ledger
 COMMENT ON COLUMN stripe_credit.account.held IS 'credits reserved by open holds';
 COMMENT ON COLUMN stripe_credit.account.floor IS 'how far below zero reversals and adjustments have pushed what is available';
 COMMENT ON COLUMN stripe_credit.account.seq IS 'number of the last ledger entry';
-COMMENT ON COLUMN stripe_credit.account.next_expiry IS 'when the first of its lots expires';
+COMMENT ON COLUMN stripe_credit.account.head_remaining IS 'what is left of the head lot';
+COMMENT ON COLUMN stripe_credit.account.head_lot IS 'the lot that is spent next';
+COMMENT ON COLUMN stripe_credit.account.next_expiry IS 'none of its lots expires before';
+COMMENT ON COLUMN stripe_credit.account.hold_expiry IS 'none of its open holds expires before';
+COMMENT ON COLUMN stripe_credit.account.has_holds IS 'whether any of its keys is a hold''s';
+COMMENT ON COLUMN stripe_credit.account.low_balance IS
+	'NOTIFY stripe_credit_low_balance when what is available falls below; NULL: never';
 
 CREATE TABLE stripe_credit.ledger (
 	account_id text COLLATE "C" NOT NULL,
@@ -228,18 +243,25 @@ CREATE TABLE stripe_credit.ledger (
 	idempotency_key text COLLATE "C",
 	payment_id text COLLATE "C",
 	lot_id bigint,
+	lots bigint[],
+	taken bigint[],
+	reverses bigint NOT NULL DEFAULT 0,
 	metadata jsonb,
 	created_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
 	PRIMARY KEY (account_id, seq)
 );
-CREATE UNIQUE INDEX ledger_idempotency_key ON stripe_credit.ledger (account_id, idempotency_key)
+-- A key is used once, and what used it is reversed once.
+CREATE UNIQUE INDEX ledger_idempotency_key ON stripe_credit.ledger (account_id, idempotency_key, reverses)
 	WHERE idempotency_key IS NOT NULL;
 COMMENT ON TABLE stripe_credit.ledger IS 'append-only entries of each account, numbered from 1';
 COMMENT ON COLUMN stripe_credit.ledger.kind IS 'purchase, grant, spend, capture, reversal, reinstatement, expiry, write_off, adjustment or spend_reversal';
 COMMENT ON COLUMN stripe_credit.ledger.credits IS 'plus or minus';
 COMMENT ON COLUMN stripe_credit.ledger.balance IS 'the account''s balance after the entry';
-COMMENT ON COLUMN stripe_credit.ledger.idempotency_key IS 'the caller''s key, unique within the account; NULL for postings of payments';
-COMMENT ON COLUMN stripe_credit.ledger.lot_id IS 'the lot that the entry made, reversed or expired';
+COMMENT ON COLUMN stripe_credit.ledger.idempotency_key IS 'the caller''s key, unique within the account; of a capture the hold''s, of a spend_reversal the spend''s; NULL for postings of payments';
+COMMENT ON COLUMN stripe_credit.ledger.lot_id IS 'the lot that the entry made, reversed or expired, or spent from if it is one';
+COMMENT ON COLUMN stripe_credit.ledger.lots IS 'the lots that a spend or capture took from, where they are several';
+COMMENT ON COLUMN stripe_credit.ledger.taken IS 'how many credits it took from each of lots';
+COMMENT ON COLUMN stripe_credit.ledger.reverses IS 'the seq of the entry that a spend_reversal undoes; 0: none';
 
 CREATE TABLE stripe_credit.lot (
 	account_id text COLLATE "C" NOT NULL,
@@ -250,13 +272,46 @@ CREATE TABLE stripe_credit.lot (
 	granted bigint NOT NULL,
 	remaining bigint NOT NULL CHECK (remaining >= 0),
 	expired bigint NOT NULL DEFAULT 0,
+	written_off bigint NOT NULL DEFAULT 0,
+	reversed_expired bigint NOT NULL DEFAULT 0,
 	PRIMARY KEY (account_id, lot_id)
 );
+-- The spending order, an account's next expiry, and what maintain() looks for.
+CREATE INDEX lot_order ON stripe_credit.lot
+	(account_id, priority, expires_at, (payment_id IS NOT NULL), lot_id)
+	WHERE remaining > 0;
+CREATE INDEX lot_account_expiry ON stripe_credit.lot (account_id, expires_at)
+	WHERE remaining > 0 AND expires_at < 'infinity';
+CREATE INDEX lot_expiry ON stripe_credit.lot (expires_at)
+	WHERE remaining > 0 AND expires_at < 'infinity';
 COMMENT ON TABLE stripe_credit.lot IS 'credits that came together: they expire together, have one priority, and are taken back together';
 COMMENT ON COLUMN stripe_credit.lot.lot_id IS 'the seq of the ledger entry that brought it';
 COMMENT ON COLUMN stripe_credit.lot.payment_id IS 'the payment that brought it; NULL: promotional';
-COMMENT ON COLUMN stripe_credit.lot.remaining IS 'credits that can still be spent';
+COMMENT ON COLUMN stripe_credit.lot.granted IS 'credits that it brought, without those that were taken back of it';
+COMMENT ON COLUMN stripe_credit.lot.remaining IS 'credits that can still be spent; of the account''s head_lot see head_remaining';
 COMMENT ON COLUMN stripe_credit.lot.expired IS 'credits that expired unspent';
+COMMENT ON COLUMN stripe_credit.lot.written_off IS 'credits that were taken back though they were spent, and are owed by nobody';
+COMMENT ON COLUMN stripe_credit.lot.reversed_expired IS 'credits taken back that had expired, for which the ledger has no entry';
+
+CREATE TABLE stripe_credit.hold (
+	account_id text COLLATE "C" NOT NULL,
+	idempotency_key text COLLATE "C" NOT NULL,
+	credits bigint NOT NULL,
+	captured bigint NOT NULL DEFAULT 0,
+	state text COLLATE "C" NOT NULL DEFAULT 'open',
+	expires_at timestamptz NOT NULL,
+	lots bigint[] NOT NULL,
+	taken bigint[] NOT NULL,
+	created_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+	closed_at timestamptz,
+	PRIMARY KEY (account_id, idempotency_key)
+);
+CREATE INDEX hold_open ON stripe_credit.hold (account_id, expires_at) WHERE state = 'open';
+COMMENT ON TABLE stripe_credit.hold IS 'credits that were reserved, and what became of them';
+COMMENT ON COLUMN stripe_credit.hold.captured IS 'how many of them were spent';
+COMMENT ON COLUMN stripe_credit.hold.state IS 'open, captured, released or expired; an open one that is past expires_at has expired too';
+COMMENT ON COLUMN stripe_credit.hold.lots IS 'the lots that the credits were taken out of';
+COMMENT ON COLUMN stripe_credit.hold.taken IS 'how many credits were taken out of each';
 
 CREATE TABLE stripe_credit.event (
 	event_id text COLLATE "C" PRIMARY KEY,
@@ -268,16 +323,21 @@ CREATE TABLE stripe_credit.event (
 	payment_id text COLLATE "C",
 	payload text,
 	facts text,
-	received_at timestamptz NOT NULL DEFAULT pg_catalog.now()
+	received_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+	tried_at timestamptz
 );
 CREATE INDEX event_waiting ON stripe_credit.event (payment_id)
 	WHERE status IN ('pending', 'unmatched');
+CREATE INDEX event_turn ON stripe_credit.event (tried_at NULLS FIRST, received_at)
+	WHERE status IN ('pending', 'unmatched');
+CREATE INDEX event_received ON stripe_credit.event USING brin (received_at);
 COMMENT ON TABLE stripe_credit.event IS 'webhook events that concern us, by Stripe''s id';
 COMMENT ON COLUMN stripe_credit.event.created IS 'when it happened, by Stripe''s clock';
 COMMENT ON COLUMN stripe_credit.event.status IS 'applied, duplicate, pending or unmatched';
 COMMENT ON COLUMN stripe_credit.event.reason IS 'what an event that is not applied lacks';
 COMMENT ON COLUMN stripe_credit.event.payload IS 'the body as it came, where settings.keep_payload keeps it';
 COMMENT ON COLUMN stripe_credit.event.facts IS 'the fields that we read, as JSON, where an event waits without its payload';
+COMMENT ON COLUMN stripe_credit.event.tried_at IS 'when maintain() last tried to apply it';
 
 CREATE TABLE stripe_credit.payment (
 	payment_id text COLLATE "C" PRIMARY KEY,
@@ -304,8 +364,6 @@ CREATE TABLE stripe_credit.payment (
 	expires_after interval,
 	posted bigint NOT NULL DEFAULT 0,
 	posted_to text COLLATE "C",
-	reversed_expired bigint NOT NULL DEFAULT 0,
-	written_off bigint NOT NULL DEFAULT 0,
 	created_at timestamptz NOT NULL DEFAULT pg_catalog.now()
 );
 -- A session is paid for once, whatever its events call the payment.
@@ -323,8 +381,6 @@ COMMENT ON COLUMN stripe_credit.payment.credits_rank IS 'who says how much: 1 a 
 COMMENT ON COLUMN stripe_credit.payment.terms IS 'what the credits were computed from; the same terms are never computed again';
 COMMENT ON COLUMN stripe_credit.payment.posted IS 'credits that the ledger holds for it';
 COMMENT ON COLUMN stripe_credit.payment.posted_to IS 'the account that they were posted to; it never changes';
-COMMENT ON COLUMN stripe_credit.payment.reversed_expired IS 'credits taken back that had expired, for which the ledger has no entry';
-COMMENT ON COLUMN stripe_credit.payment.written_off IS 'credits taken back that were spent, and written off';
 
 ----------------------------------------------------------------------
 -- Money in
@@ -388,6 +444,48 @@ CREATE FUNCTION stripe_credit.adjust_credits(account_id text, credits bigint, id
 COMMENT ON FUNCTION stripe_credit.adjust_credits(text, bigint, text, text) IS
 	'corrects a balance by hand, plus or minus, once per key; may make a debt';
 
+CREATE FUNCTION stripe_credit.spend(account_id text, credits bigint, idempotency_key text DEFAULT NULL, metadata jsonb DEFAULT NULL,
+		OUT seq bigint, OUT balance bigint, OUT held bigint, OUT available bigint, OUT duplicate boolean)
+	LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'stripe_credit_spend';
+COMMENT ON FUNCTION stripe_credit.spend(text, bigint, text, jsonb) IS
+	'spends credits that are available, once per key';
+
+CREATE FUNCTION stripe_credit.spend_many(account_id text, credits bigint[], idempotency_keys text[] DEFAULT NULL)
+	RETURNS TABLE (seq bigint, balance bigint, held bigint, available bigint, duplicate boolean)
+	LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 50 SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'stripe_credit_spend_many';
+COMMENT ON FUNCTION stripe_credit.spend_many(text, bigint[], text[]) IS
+	'several spends of one account at once, all or none of them';
+
+CREATE FUNCTION stripe_credit.reverse_spend(account_id text, idempotency_key text,
+		OUT seq bigint, OUT balance bigint, OUT held bigint, OUT available bigint, OUT duplicate boolean)
+	LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'stripe_credit_reverse_spend';
+COMMENT ON FUNCTION stripe_credit.reverse_spend(text, text) IS
+	'gives a spend, or a hold that was captured, back to the lots that it came from, once';
+
+CREATE FUNCTION stripe_credit.hold(account_id text, credits bigint, idempotency_key text, ttl interval DEFAULT '15 min',
+		OUT seq bigint, OUT balance bigint, OUT held bigint, OUT available bigint, OUT duplicate boolean)
+	LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'stripe_credit_hold';
+COMMENT ON FUNCTION stripe_credit.hold(text, bigint, text, interval) IS
+	'reserves credits for a while, under a key that names the hold';
+
+CREATE FUNCTION stripe_credit.capture(account_id text, idempotency_key text, credits bigint,
+		OUT seq bigint, OUT balance bigint, OUT held bigint, OUT available bigint, OUT duplicate boolean)
+	LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'stripe_credit_capture';
+COMMENT ON FUNCTION stripe_credit.capture(text, text, bigint) IS
+	'spends credits of a hold, and releases the rest of it';
+
+CREATE FUNCTION stripe_credit.release(account_id text, idempotency_key text,
+		OUT seq bigint, OUT balance bigint, OUT held bigint, OUT available bigint, OUT duplicate boolean)
+	LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'stripe_credit_release';
+COMMENT ON FUNCTION stripe_credit.release(text, text) IS
+	'gives up a hold';
+
 CREATE FUNCTION stripe_credit.statement(account_id text, max_rows integer DEFAULT 50, before_seq bigint DEFAULT NULL)
 	RETURNS TABLE (seq bigint, kind text, credits bigint, balance bigint, idempotency_key text,
 		payment_id text, metadata jsonb, created_at timestamptz)
@@ -434,9 +532,19 @@ CREATE VIEW stripe_credit.attention (kind, id, account_id, since, detail) AS
 	SELECT 'debt', a.account_id, a.account_id,
 		   (SELECT l.created_at FROM stripe_credit.ledger l
 			WHERE l.account_id = a.account_id AND l.seq = a.seq),
-		   pg_catalog.format('%s credits below zero', a.held - a.balance)
-	FROM stripe_credit.account a
-	WHERE a.balance < a.held
+		   pg_catalog.format('%s credits below zero', a.held - h.expired - a.balance)
+	FROM stripe_credit.account a,
+		LATERAL (SELECT coalesce(pg_catalog.sum(h.credits), 0) AS expired FROM stripe_credit.hold h
+				 WHERE h.account_id = a.account_id AND h.state = 'open'
+				   AND h.expires_at <= pg_catalog.clock_timestamp()) h
+	WHERE a.balance < a.held AND a.balance < a.held - h.expired
+	UNION ALL
+	SELECT 'stuck hold', h.account_id, h.account_id, pg_catalog.min(h.expires_at),
+		   pg_catalog.format('%s holds of %s credits have expired and were not closed: does maintain() run?',
+							 pg_catalog.count(*), pg_catalog.sum(h.credits))
+	FROM stripe_credit.hold h
+	WHERE h.state = 'open' AND h.expires_at < pg_catalog.clock_timestamp() - '1 hour'::interval
+	GROUP BY h.account_id
 	UNION ALL
 	SELECT 'disagreement', p.payment_id, p.posted_to, p.created_at,
 		   pg_catalog.format('posted to this account, but events now name %s', p.account_id)
@@ -444,9 +552,12 @@ CREATE VIEW stripe_credit.attention (kind, id, account_id, since, detail) AS
 	WHERE p.posted_to IS NOT NULL AND p.account_id IS DISTINCT FROM p.posted_to
 	UNION ALL
 	SELECT 'test credits', l.account_id, l.account_id, pg_catalog.min(p.created_at),
-		   pg_catalog.format('%s credits bought in test mode', pg_catalog.sum(l.remaining))
+		   pg_catalog.format('%s credits bought in test mode', pg_catalog.sum(
+			   CASE l.lot_id WHEN a.head_lot THEN a.head_remaining ELSE l.remaining END))
 	FROM stripe_credit.lot l JOIN stripe_credit.payment p ON p.payment_id = l.payment_id
-	WHERE l.remaining > 0 AND NOT p.livemode
+		JOIN stripe_credit.account a ON a.account_id = l.account_id
+	WHERE CASE l.lot_id WHEN a.head_lot THEN a.head_remaining ELSE l.remaining END > 0
+	  AND NOT p.livemode
 	  AND EXISTS (SELECT FROM stripe_credit.settings s WHERE s.mode = 'live')
 	GROUP BY l.account_id;
 COMMENT ON VIEW stripe_credit.attention IS 'what a person should look at; not what merely waits';
@@ -481,17 +592,79 @@ CREATE FUNCTION stripe_credit.check_books() RETURNS TABLE (invariant text, detai
 	FROM stripe_credit.ledger l
 	WHERE NOT EXISTS (SELECT FROM stripe_credit.account a WHERE a.account_id = l.account_id)
 	UNION ALL
-	SELECT 'nothing is held without a hold',
-		   format('account %L has %s held', a.account_id, a.held)
+	SELECT 'what is held is in open holds',
+		   format('account %L has %s held, its open holds %s', a.account_id, a.held, coalesce(h.credits, 0))
 	FROM stripe_credit.account a
-	WHERE a.held <> 0
+		LEFT JOIN (SELECT account_id, sum(credits) AS credits FROM stripe_credit.hold
+				   WHERE state = 'open' GROUP BY account_id) h
+			ON h.account_id = a.account_id
+	WHERE a.held <> coalesce(h.credits, 0)
+	UNION ALL
+	SELECT 'a hold has its account, which knows of it',
+		   format('account %L, hold %L', h.account_id, h.idempotency_key)
+	FROM stripe_credit.hold h
+	WHERE NOT EXISTS (SELECT FROM stripe_credit.account a WHERE a.account_id = h.account_id AND a.has_holds)
+	UNION ALL
+	SELECT 'a hold took its credits from lots',
+		   format('account %L, hold %L of %s took %s', h.account_id, h.idempotency_key, h.credits, t.credits)
+	FROM stripe_credit.hold h,
+		LATERAL (SELECT sum(u.credits) AS credits, bool_and(u.credits > 0) AS positive,
+						bool_and(u.lot_id IN (SELECT t.lot_id FROM stripe_credit.lot t
+											  WHERE t.account_id = h.account_id)) AS known
+				 FROM unnest(h.lots, h.taken) AS u (lot_id, credits)) t
+	WHERE (t.credits = h.credits AND t.positive AND t.known) IS NOT TRUE
+	UNION ALL
+	SELECT 'a hold is closed in one way',
+		   format('account %L, hold %L is %L, captured %s', h.account_id, h.idempotency_key, h.state, h.captured)
+	FROM stripe_credit.hold h
+	WHERE h.state NOT IN ('open', 'captured', 'released', 'expired')
+	   OR (h.state = 'open') <> (h.closed_at IS NULL)
+	   OR (h.state = 'captured') <> (h.captured > 0)
+	   OR h.captured NOT BETWEEN 0 AND h.credits
+	UNION ALL
+	SELECT 'a captured hold has its entry',
+		   format('account %L, key %L: captured %s, entered %s', coalesce(h.account_id, l.account_id),
+				  coalesce(h.idempotency_key, l.idempotency_key), h.captured, l.credits)
+	FROM (SELECT * FROM stripe_credit.hold WHERE captured <> 0) h
+		FULL JOIN (SELECT * FROM stripe_credit.ledger WHERE kind = 'capture') l
+			ON l.account_id = h.account_id AND l.idempotency_key = h.idempotency_key
+	WHERE h.captured IS DISTINCT FROM - l.credits
+	UNION ALL
+	SELECT 'a hold has its key for itself',
+		   format('account %L, hold %L and entry %s', h.account_id, h.idempotency_key, l.seq)
+	FROM stripe_credit.hold h JOIN stripe_credit.ledger l
+		ON l.account_id = h.account_id AND l.idempotency_key = h.idempotency_key
+	WHERE l.kind NOT IN ('capture', 'spend_reversal')
 	UNION ALL
 	SELECT 'lots are what is available',
-		   format('account %L has %s available, its lots %s', a.account_id, a.balance - a.held, coalesce(l.remaining, 0))
+		   format('account %L has %s available, its lots %s', a.account_id, a.balance - a.held, coalesce(t.remaining, 0))
 	FROM stripe_credit.account a
-		LEFT JOIN (SELECT account_id, sum(remaining) AS remaining FROM stripe_credit.lot GROUP BY account_id) l
-			ON l.account_id = a.account_id
-	WHERE greatest(a.balance - a.held, 0) <> coalesce(l.remaining, 0)
+		LEFT JOIN (SELECT l.account_id, sum(CASE l.lot_id WHEN b.head_lot THEN b.head_remaining
+											ELSE l.remaining END) AS remaining
+				   FROM stripe_credit.lot l JOIN stripe_credit.account b ON b.account_id = l.account_id
+				   GROUP BY l.account_id) t
+			ON t.account_id = a.account_id
+	WHERE greatest(a.balance - a.held, 0) <> coalesce(t.remaining, 0)
+	UNION ALL
+	SELECT 'the head lot is one of the account''s',
+		   format('account %L, head lot %s with %s left', a.account_id, a.head_lot, a.head_remaining)
+	FROM stripe_credit.account a
+		LEFT JOIN stripe_credit.lot h ON h.account_id = a.account_id AND h.lot_id = a.head_lot
+	WHERE a.head_remaining < 0
+	   OR (a.head_lot IS NULL AND a.head_remaining <> 0)
+	   OR (a.head_lot IS NOT NULL AND (a.head_remaining <= h.granted) IS NOT TRUE)
+	   OR (a.head_remaining > 0 AND h.remaining = 0)
+	UNION ALL
+	SELECT 'the head lot is spent first',
+		   format('account %L, head lot %s, but lot %s comes before', a.account_id, a.head_lot, l.lot_id)
+	FROM stripe_credit.account a
+		LEFT JOIN stripe_credit.lot h ON h.account_id = a.account_id AND h.lot_id = a.head_lot
+		JOIN stripe_credit.lot l ON l.account_id = a.account_id AND l.remaining > 0
+	WHERE l.lot_id IS DISTINCT FROM a.head_lot
+	  AND (a.head_lot IS NULL
+		   OR (a.head_remaining > 0
+			   AND ROW(coalesce(l.priority::bigint, 4294967296), l.expires_at, l.payment_id IS NOT NULL, l.lot_id)
+				   < ROW(coalesce(h.priority::bigint, 4294967296), h.expires_at, h.payment_id IS NOT NULL, h.lot_id)))
 	UNION ALL
 	SELECT 'a lot has the entry that brought it',
 		   format('account %L, lot %s', t.account_id, t.lot_id)
@@ -501,12 +674,32 @@ CREATE FUNCTION stripe_credit.check_books() RETURNS TABLE (invariant text, detai
 						AND l.kind IN ('purchase', 'grant', 'adjustment') AND l.credits > 0
 						AND l.payment_id IS NOT DISTINCT FROM t.payment_id)
 	UNION ALL
-	SELECT 'the lot that an entry names exists',
-		   format('account %L, entry %s, lot %s', l.account_id, l.seq, l.lot_id)
-	FROM stripe_credit.ledger l
-	WHERE l.lot_id IS NOT NULL
+	SELECT 'the lots that an entry names exist',
+		   format('account %L, entry %s, lot %s', l.account_id, l.seq, u.lot_id)
+	FROM stripe_credit.ledger l, LATERAL unnest(l.lots || l.lot_id) AS u (lot_id)
+	WHERE u.lot_id IS NOT NULL
 	  AND NOT EXISTS (SELECT FROM stripe_credit.lot t
-					  WHERE t.account_id = l.account_id AND t.lot_id = l.lot_id)
+					  WHERE t.account_id = l.account_id AND t.lot_id = u.lot_id)
+	UNION ALL
+	SELECT 'what is spent is taken from lots',
+		   format('account %L, entry %s of %s', l.account_id, l.seq, l.credits)
+	FROM stripe_credit.ledger l
+	WHERE l.kind IN ('spend', 'capture', 'spend_reversal')
+	  AND ((l.lot_id IS NULL) <> (l.lots IS NOT NULL)
+		   OR (l.credits > 0) <> (l.kind = 'spend_reversal')
+		   OR (l.lots IS NOT NULL
+			   AND (SELECT sum(u.credits) = abs(l.credits) AND bool_and(u.credits > 0 AND u.lot_id IS NOT NULL)
+					FROM unnest(l.lots, l.taken) AS u (lot_id, credits)) IS NOT TRUE))
+	UNION ALL
+	SELECT 'a spend_reversal undoes a spend, once',
+		   format('account %L, entry %s reverses entry %s', l.account_id, l.seq, l.reverses)
+	FROM stripe_credit.ledger l
+		LEFT JOIN stripe_credit.ledger o ON o.account_id = l.account_id AND o.seq = l.reverses
+	WHERE (l.kind = 'spend_reversal' OR l.reverses <> 0)
+	  AND (l.kind = 'spend_reversal' AND o.kind IN ('spend', 'capture') AND o.credits = - l.credits
+		   AND o.seq < l.seq AND o.idempotency_key = l.idempotency_key
+		   AND o.lot_id IS NOT DISTINCT FROM l.lot_id AND o.lots IS NOT DISTINCT FROM l.lots
+		   AND o.taken IS NOT DISTINCT FROM l.taken) IS NOT TRUE
 	UNION ALL
 	SELECT 'only a debt is below zero',
 		   format('account %L has %s available, its floor is %s', a.account_id, a.balance - a.held, a.floor)
@@ -516,10 +709,20 @@ CREATE FUNCTION stripe_credit.check_books() RETURNS TABLE (invariant text, detai
 	SELECT 'the next expiry is known',
 		   format('account %L says %s, its lots %s', a.account_id, a.next_expiry, l.next)
 	FROM stripe_credit.account a
-		JOIN (SELECT account_id, min(expires_at) AS next FROM stripe_credit.lot
-			  WHERE remaining > 0 GROUP BY account_id) l
+		JOIN (SELECT l.account_id, min(l.expires_at) AS next
+			  FROM stripe_credit.lot l JOIN stripe_credit.account b ON b.account_id = l.account_id
+			  WHERE CASE l.lot_id WHEN b.head_lot THEN b.head_remaining ELSE l.remaining END > 0
+			  GROUP BY l.account_id) l
 			ON l.account_id = a.account_id
 	WHERE a.next_expiry > l.next
+	UNION ALL
+	SELECT 'the next expiry of a hold is known',
+		   format('account %L says %s, its holds %s', a.account_id, a.hold_expiry, h.next)
+	FROM stripe_credit.account a
+		JOIN (SELECT account_id, min(expires_at) AS next FROM stripe_credit.hold
+			  WHERE state = 'open' GROUP BY account_id) h
+			ON h.account_id = a.account_id
+	WHERE a.hold_expiry > h.next
 	UNION ALL
 	SELECT 'an entry of a payment has its payment',
 		   format('account %L, entry %s, payment %L', l.account_id, l.seq, l.payment_id)
@@ -529,20 +732,26 @@ CREATE FUNCTION stripe_credit.check_books() RETURNS TABLE (invariant text, detai
 					  WHERE p.payment_id = l.payment_id AND p.posted_to = l.account_id)
 	UNION ALL
 	SELECT 'the ledger holds what a payment posted',
-		   format('payment %L posted %s, its entries %s', p.payment_id, p.posted, coalesce(l.credits, 0))
+		   format('payment %L posted %s, its entries %s, of which expired %s', p.payment_id, p.posted,
+				  coalesce(l.credits, 0), coalesce(t.expired, 0))
 	FROM stripe_credit.payment p
 		LEFT JOIN (SELECT payment_id, sum(credits) AS credits FROM stripe_credit.ledger
 				   WHERE kind IN ('purchase', 'reversal', 'reinstatement') GROUP BY payment_id) l
 			ON l.payment_id = p.payment_id
-	WHERE p.posted + p.reversed_expired <> coalesce(l.credits, 0)
+		LEFT JOIN (SELECT payment_id, sum(reversed_expired) AS expired FROM stripe_credit.lot
+				   GROUP BY payment_id) t
+			ON t.payment_id = p.payment_id
+	WHERE p.posted + coalesce(t.expired, 0) <> coalesce(l.credits, 0)
 	UNION ALL
 	SELECT 'what a payment wrote off is in the ledger',
-		   format('payment %L wrote off %s, its entries %s', p.payment_id, p.written_off, coalesce(l.credits, 0))
-	FROM stripe_credit.payment p
-		LEFT JOIN (SELECT payment_id, sum(credits) AS credits FROM stripe_credit.ledger
+		   format('payment %L wrote off %s, its entries %s', coalesce(t.payment_id, l.payment_id),
+				  coalesce(t.written_off, 0), coalesce(l.credits, 0))
+	FROM (SELECT payment_id, sum(written_off) AS written_off FROM stripe_credit.lot
+		  WHERE payment_id IS NOT NULL GROUP BY payment_id) t
+		FULL JOIN (SELECT payment_id, sum(credits) AS credits FROM stripe_credit.ledger
 				   WHERE kind = 'write_off' GROUP BY payment_id) l
-			ON l.payment_id = p.payment_id
-	WHERE p.written_off <> coalesce(l.credits, 0)
+			ON l.payment_id = t.payment_id
+	WHERE coalesce(t.written_off, 0) <> coalesce(l.credits, 0)
 	UNION ALL
 	SELECT 'a payment posted what is due',
 		   format('payment %L is worth %s and posted %s', p.payment_id, p.credits, p.posted)
@@ -568,11 +777,11 @@ CREATE FUNCTION stripe_credit.check_books() RETURNS TABLE (invariant text, detai
 	UNION ALL
 	SELECT 'a lot holds no more than it was granted', format('account %L, lot %s', t.account_id, t.lot_id)
 	FROM stripe_credit.lot t
-	WHERE t.remaining > t.granted OR t.expired < 0
+	WHERE t.remaining > t.granted OR least(t.expired, t.written_off, t.reversed_expired) < 0
 	UNION ALL
 	SELECT 'a payment counts nothing below zero', format('payment %L', p.payment_id)
 	FROM stripe_credit.payment p
-	WHERE least(p.credits, p.posted, p.reversed_expired, p.written_off) < 0
+	WHERE least(p.credits, p.posted) < 0
 	UNION ALL
 	SELECT 'an applied event has its payment',
 		   format('event %L, payment %L', e.event_id, e.payment_id)
@@ -586,6 +795,12 @@ CREATE FUNCTION stripe_credit.check_books() RETURNS TABLE (invariant text, detai
 	WHERE NOT EXISTS (SELECT FROM stripe_credit.pack p WHERE p.pack_id = k.pack_id)
 $$;
 COMMENT ON FUNCTION stripe_credit.check_books() IS 'proves the books: a row for each thing that is wrong, none when they are right';
+
+CREATE FUNCTION stripe_credit.maintain(max_rows integer DEFAULT 1000) RETURNS jsonb
+	LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'stripe_credit_maintain';
+COMMENT ON FUNCTION stripe_credit.maintain(integer) IS
+	'enters lots and holds that have expired, tries events that wait again, forgets old ones: at most max_rows of each; to be called now and then';
 
 ----------------------------------------------------------------------
 -- Who may do what
@@ -607,8 +822,8 @@ BEGIN
 	EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON stripe_credit.pack, stripe_credit.rate, '
 				   'stripe_credit.payment_link TO %I WITH GRANT OPTION', role);
 	EXECUTE format('GRANT SELECT ON stripe_credit.account, stripe_credit.ledger, stripe_credit.lot, '
-				   'stripe_credit.event, stripe_credit.payment, stripe_credit.attention TO %I WITH GRANT OPTION', role);
-	EXECUTE format('GRANT INSERT (account_id) ON stripe_credit.account TO %I', role);
+				   'stripe_credit.hold, stripe_credit.event, stripe_credit.payment, stripe_credit.attention TO %I WITH GRANT OPTION', role);
+	EXECUTE format('GRANT INSERT (account_id, low_balance), UPDATE (low_balance) ON stripe_credit.account TO %I', role);
 	EXECUTE format('GRANT SELECT (id, valid_until, created_at) ON stripe_credit.webhook_secret TO %I', role);
 END
 $$;
@@ -623,7 +838,7 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'role must not be null';
 	END IF;
 	EXECUTE format('REVOKE ALL ON ALL TABLES IN SCHEMA stripe_credit FROM %I CASCADE', role);
-	EXECUTE format('REVOKE INSERT (account_id) ON stripe_credit.account FROM %I CASCADE', role);
+	EXECUTE format('REVOKE INSERT (account_id, low_balance), UPDATE (low_balance) ON stripe_credit.account FROM %I CASCADE', role);
 	EXECUTE format('REVOKE SELECT (id, valid_until, created_at) ON stripe_credit.webhook_secret FROM %I CASCADE', role);
 	EXECUTE format('REVOKE ALL ON ALL FUNCTIONS IN SCHEMA stripe_credit FROM %I CASCADE', role);
 	EXECUTE format('REVOKE ALL ON SCHEMA stripe_credit FROM %I CASCADE', role);
@@ -677,5 +892,6 @@ SELECT pg_catalog.pg_extension_config_dump('stripe_credit.payment_link', '');
 SELECT pg_catalog.pg_extension_config_dump('stripe_credit.account', '');
 SELECT pg_catalog.pg_extension_config_dump('stripe_credit.ledger', '');
 SELECT pg_catalog.pg_extension_config_dump('stripe_credit.lot', '');
+SELECT pg_catalog.pg_extension_config_dump('stripe_credit.hold', '');
 SELECT pg_catalog.pg_extension_config_dump('stripe_credit.event', '');
 SELECT pg_catalog.pg_extension_config_dump('stripe_credit.payment', '');

@@ -9,7 +9,6 @@
  */
 #include "postgres.h"
 
-#include "access/detoast.h"
 #include "access/htup_details.h"
 #include "fmgr.h"
 #include "funcapi.h"
@@ -20,23 +19,13 @@
 
 #include "arguments.h"
 #include "errors.h"
-#include "ledger.h"
+#include "mutation.h"
 #include "settings.h"
 #include "statement.h"
 
 PG_FUNCTION_INFO_V1(stripe_credit_balance);
 PG_FUNCTION_INFO_V1(stripe_credit_grant_credits);
 PG_FUNCTION_INFO_V1(stripe_credit_adjust_credits);
-
-static Datum
-result_row(FunctionCallInfo fcinfo, Datum *values, bool *nulls)
-{
-	TupleDesc	tupdesc;
-
-	if (get_call_result_type(fcinfo, NULL, &tupdesc) != TYPEFUNC_COMPOSITE)
-		elog(ERROR, "return type must be a row type");
-	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(tupdesc), values, nulls));
-}
 
 Datum
 stripe_credit_balance(PG_FUNCTION_ARGS)
@@ -55,95 +44,37 @@ stripe_credit_balance(PG_FUNCTION_ARGS)
 	values[2] = Int64GetDatum(balance.balance - balance.held);
 	values[3] = TimestampTzGetDatum(balance.next_expiry);
 	nulls[3] = TIMESTAMP_IS_NOEND(balance.next_expiry);
-	return result_row(fcinfo, values, nulls);
+	return row_result(fcinfo, values, nulls);
 }
 
-/* (seq, balance, held, available, duplicate); leaves SPI. */
-static Datum
-mutation_row(FunctionCallInfo fcinfo, const char *account_id, int64 seq, bool duplicate)
-{
-	AccountBalance balance;
-	Datum		values[5];
-	bool		nulls[5] = {false};
-
-	ledger_balance(account_id, &balance);
-	SPI_finish();
-	values[0] = Int64GetDatum(seq);
-	values[1] = Int64GetDatum(balance.balance);
-	values[2] = Int64GetDatum(balance.held);
-	values[3] = Int64GetDatum(balance.balance - balance.held);
-	values[4] = BoolGetDatum(duplicate);
-	return result_row(fcinfo, values, nulls);
-}
-
+/* Lock the account of credits that come, made if the settings say so. */
 static void
-report_out_of_range(void)
+open_or_create(Account *account, const char *account_id)
 {
-	ereport(ERROR,
-			(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
-			 errmsg("bigint out of range")));
-}
-
-/* The account is there, so only its balance can stand in the way. */
-static void
-credit_locked(const Posting *posting, const LotTerms *terms, AccountState *after)
-{
-	if (!ledger_credit(posting, terms, false, after))
-		report_out_of_range();
-}
-
-/*
- * Lock the account, and look whether the key was used before.  The same
- * operation again is a duplicate; another is refused.
- */
-static bool
-begin_mutation(const Posting *posting, int64 signed_credits, LedgerEntry *entry)
-{
-	AccountState state;
-
-	if (!ledger_lock(posting->account_id, settings_get()->create_accounts, &state))
+	if (!account_open(account, account_id,
+					  settings_get()->create_accounts ? OPEN_OR_CREATE : OPEN_KNOWN))
 		ereport(ERROR,
 				(errcode(ERRCODE_SC_NOT_FOUND),
 				 errmsg("unknown account"),
 				 errdetail("The setting create_accounts is off.")));
-	if (!ledger_find(posting->account_id, posting->idempotency_key, entry))
-		return true;
-	if (strcmp(entry->kind, posting->kind) != 0 || entry->credits != signed_credits)
-		ereport(ERROR,
-				(errcode(ERRCODE_SC_CONFLICT),
-				 errmsg("idempotency key was used for something else"),
-				 errdetail("It belongs to entry " INT64_FORMAT " of the account: %s, " INT64_FORMAT " credits.",
-						   entry->seq, entry->kind, entry->credits)));
-	return false;
 }
 
 static void
-report_too_large(const char *argument)
+post_with_lot(Account *account, Entry *entry, Lot *lot)
 {
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("%s is too large", argument),
-			 errdetail("The limit is %d octets.", METADATA_MAX_SIZE)));
-}
-
-static void
-metadata_argument(FunctionCallInfo fcinfo, int n, Posting *posting)
-{
-	if (PG_ARGISNULL(n))
-		return;
-	if (toast_raw_datum_size(PG_GETARG_DATUM(n)) > METADATA_MAX_SIZE)
-		report_too_large("metadata");
-	posting->metadata = PG_GETARG_DATUM(n);
-	posting->has_metadata = true;
+	entry->lot_id = account->seq + 1;
+	lot->granted = entry->credits;
+	account_post(account, entry);
+	account_add_lot(account, lot);
 }
 
 /* Checked only when the grant is made: a retry may come after the expiry. */
 static TimestampTz
-expiry_argument(FunctionCallInfo fcinfo, int n)
+expiry_argument(FunctionCallInfo fcinfo, int n, TimestampTz now)
 {
 	if (PG_ARGISNULL(n))
 		return DT_NOEND;
-	if (PG_GETARG_TIMESTAMPTZ(n) <= GetCurrentTimestamp())
+	if (PG_GETARG_TIMESTAMPTZ(n) <= now)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("expires_at must be in the future")));
@@ -153,32 +84,36 @@ expiry_argument(FunctionCallInfo fcinfo, int n)
 Datum
 stripe_credit_grant_credits(PG_FUNCTION_ARGS)
 {
-	Posting		posting = {.kind = "grant"};
-	LotTerms	terms;
-	LedgerEntry entry;
-	AccountState after;
-	bool		fresh;
+	char	   *account_id = account_argument(fcinfo, 0);
+	Entry		entry = {.kind = "grant"};
+	Lot			lot = {0};
+	Account		account;
+	Mutation	answer;
+	int64		seq;
 
-	posting.account_id = account_argument(fcinfo, 0);
-	posting.credits = credits_argument(fcinfo, 1);
-	posting.idempotency_key = key_argument(fcinfo, 2);
-	metadata_argument(fcinfo, 5, &posting);
+	entry.credits = credits_argument(fcinfo, 1);
+	entry.idempotency_key = key_argument(fcinfo, 2);
+	entry.has_metadata = metadata_argument(fcinfo, 5, &entry.metadata);
 
 	SPI_connect();
-	fresh = begin_mutation(&posting, posting.credits, &entry);
-	if (fresh)
+	open_or_create(&account, account_id);
+	if (mutation_is_duplicate(&account, entry.idempotency_key, entry.kind, entry.credits, &seq))
+		answer = mutation_close(&account, seq, true);
+	else
 	{
-		terms.priority = PG_ARGISNULL(4) ? NULL : psprintf("%d", PG_GETARG_INT32(4));
-		terms.expires_at = expiry_argument(fcinfo, 3);
-		credit_locked(&posting, &terms, &after);
-		entry.seq = after.seq;
+		lot.expires_at = expiry_argument(fcinfo, 3, account.now);
+		lot.has_priority = !PG_ARGISNULL(4);
+		lot.priority = lot.has_priority ? PG_GETARG_INT32(4) : 0;
+		post_with_lot(&account, &entry, &lot);
+		answer = mutation_close(&account, account.seq, false);
 	}
-	PG_RETURN_DATUM(mutation_row(fcinfo, posting.account_id, entry.seq, !fresh));
+	SPI_finish();
+	return mutation_result(fcinfo, &answer);
 }
 
 /* A reason is kept as {"reason": ...}. */
 static void
-reason_argument(FunctionCallInfo fcinfo, int n, Posting *posting)
+reason_argument(FunctionCallInfo fcinfo, int n, Entry *entry)
 {
 	char	   *reason = PG_ARGISNULL(n) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(n));
 	StringInfoData json;
@@ -193,8 +128,8 @@ reason_argument(FunctionCallInfo fcinfo, int n, Posting *posting)
 	appendStringInfoString(&json, "{\"reason\": ");
 	escape_json(&json, reason);
 	appendStringInfoChar(&json, '}');
-	posting->metadata = DirectFunctionCall1(jsonb_in, CStringGetDatum(json.data));
-	posting->has_metadata = true;
+	entry->metadata = DirectFunctionCall1(jsonb_in, CStringGetDatum(json.data));
+	entry->has_metadata = true;
 }
 
 /* Not zero, and with an opposite. */
@@ -210,31 +145,44 @@ signed_credits_argument(FunctionCallInfo fcinfo, int n)
 	return PG_GETARG_INT64(n);
 }
 
+static void
+adjust(Account *account, Entry *entry)
+{
+	Lot			lot = {.expires_at = DT_NOEND};
+	Taken		taken = {0};
+
+	if (entry->credits > 0)
+		post_with_lot(account, entry, &lot);
+	else
+	{
+		/* what the lots lack is a debt */
+		(void) account_take(account, -entry->credits, &taken);
+		account_post(account, entry);
+	}
+}
+
 Datum
 stripe_credit_adjust_credits(PG_FUNCTION_ARGS)
 {
-	Posting		posting = {.kind = "adjustment"};
-	LotTerms	terms = {NULL, DT_NOEND};
-	LedgerEntry entry;
-	AccountState after;
-	int64		credits;
-	bool		fresh;
+	char	   *account_id = account_argument(fcinfo, 0);
+	Entry		entry = {.kind = "adjustment"};
+	Account		account;
+	Mutation	answer;
+	int64		seq;
 
-	posting.account_id = account_argument(fcinfo, 0);
-	credits = signed_credits_argument(fcinfo, 1);
-	posting.credits = credits > 0 ? credits : -credits;
-	posting.idempotency_key = key_argument(fcinfo, 2);
-	reason_argument(fcinfo, 3, &posting);
+	entry.credits = signed_credits_argument(fcinfo, 1);
+	entry.idempotency_key = key_argument(fcinfo, 2);
+	reason_argument(fcinfo, 3, &entry);
 
 	SPI_connect();
-	fresh = begin_mutation(&posting, credits, &entry);
-	if (fresh)
+	open_or_create(&account, account_id);
+	if (mutation_is_duplicate(&account, entry.idempotency_key, entry.kind, entry.credits, &seq))
+		answer = mutation_close(&account, seq, true);
+	else
 	{
-		if (credits > 0)
-			credit_locked(&posting, &terms, &after);
-		else
-			ledger_debit(&posting, &after);
-		entry.seq = after.seq;
+		adjust(&account, &entry);
+		answer = mutation_close(&account, account.seq, false);
 	}
-	PG_RETURN_DATUM(mutation_row(fcinfo, posting.account_id, entry.seq, !fresh));
+	SPI_finish();
+	return mutation_result(fcinfo, &answer);
 }

@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * errors.c
- *	  Keeping what callers passed out of the log.
+ *	  Errors that several rooms raise, and keeping what callers passed out of
+ *	  the log.
  *
  * Portions Copyright (c) 2026, stripe_credit contributors
  *
@@ -40,6 +41,14 @@ void
 hide_statement_end(ErrorContextCallback *callback)
 {
 	error_context_stack = callback->previous;
+}
+
+void
+report_out_of_range(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+			 errmsg("bigint out of range")));
 }
 
 void

@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * ledger.c
- *	  The books: accounts, their append-only entries, and lots.
+ *	  The books: what is posted to accounts for payments, and what keys were
+ *	  used for.
  *
  * Portions Copyright (c) 2026, stripe_credit contributors
  *
@@ -11,134 +12,58 @@
 
 #include "catalog/pg_type.h"
 #include "fmgr.h"
-#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "hold.h"
 #include "ledger.h"
 #include "statement.h"
 
 PG_FUNCTION_INFO_V1(stripe_credit_is_key);
 
-static Statement lock_account = {
-	"SELECT balance, held, seq FROM stripe_credit.account "
-	"WHERE account_id = $1 FOR UPDATE",
-	1, {TEXTOID}
-};
-
-static Statement create_account = {
-	"INSERT INTO stripe_credit.account (account_id) VALUES ($1) "
-	"ON CONFLICT (account_id) DO NOTHING",
-	1, {TEXTOID}
-};
-
-/* For an account that was not there a moment ago; another session may make it. */
-static Statement credit_or_create_account = {
-	"INSERT INTO stripe_credit.account AS a (account_id, balance, seq, next_expiry) "
-	"VALUES ($1, $2, 1, $3) "
-	"ON CONFLICT (account_id) DO UPDATE SET balance = a.balance + $2, seq = a.seq + 1, "
-	"floor = least(0, a.balance + $2 - a.held), next_expiry = least(a.next_expiry, $3) "
-	"WHERE a.balance <= 9223372036854775807 - $2 "
-	"RETURNING balance, held, seq",
-	3, {TEXTOID, INT8OID, TIMESTAMPTZOID}
-};
-
-static Statement credit_account = {
+/*
+ * A purchase whose lot comes last in the spending order, so that it can only be
+ * the head where there is none.  While there is nothing to be entered first.
+ */
+static Statement purchase_at_end = {
 	"UPDATE stripe_credit.account SET balance = balance + $2, seq = seq + 1, "
-	"floor = least(0, balance + $2 - held), next_expiry = least(next_expiry, $3) "
+	"floor = least(0, balance + $2 - held), "
+	"head_remaining = CASE WHEN head_lot IS NULL "
+	"THEN greatest(0, least($2, balance + $2 - held)) ELSE head_remaining END, "
+	"head_lot = CASE WHEN head_lot IS NULL AND balance + $2 > held "
+	"THEN seq + 1 ELSE head_lot END "
 	"WHERE account_id = $1 AND balance <= 9223372036854775807 - $2 "
-	"RETURNING balance, held, seq",
+	"AND next_expiry > clock_timestamp() AND hold_expiry > clock_timestamp() "
+	"RETURNING seq, balance, balance - held",
+	2, {TEXTOID, INT8OID}
+};
+
+/* An account that was not there a moment ago, unless somebody else makes it */
+static Statement purchase_as_first = {
+	"INSERT INTO stripe_credit.account (account_id, balance, seq, head_lot, head_remaining, "
+	"next_expiry) VALUES ($1, $2, 1, 1, $2, $3) ON CONFLICT (account_id) DO NOTHING "
+	"RETURNING seq, balance, balance - held",
 	3, {TEXTOID, INT8OID, TIMESTAMPTZOID}
 };
 
-static Statement change_account = {
-	"UPDATE stripe_credit.account SET balance = balance + $2, seq = seq + 1, "
-	"floor = least(0, balance + $2 - held), next_expiry = least(next_expiry, $3) "
-	"WHERE account_id = $1 RETURNING balance, held, seq",
-	3, {TEXTOID, INT8OID, TIMESTAMPTZOID}
+static Statement insert_purchase = {
+	"INSERT INTO stripe_credit.ledger (account_id, seq, kind, credits, balance, payment_id, lot_id) "
+	"VALUES ($1, $2, 'purchase', $3, $4, $5, $2)",
+	5, {TEXTOID, INT8OID, INT8OID, INT8OID, TEXTOID}
 };
 
-static Statement set_next_expiry = {
-	"UPDATE stripe_credit.account SET next_expiry = "
-	"coalesce((SELECT min(l.expires_at) FROM stripe_credit.lot l "
-	"WHERE l.account_id = $1 AND l.remaining > 0), 'infinity') "
-	"WHERE account_id = $1",
-	1, {TEXTOID}
-};
-
-static Statement insert_entry = {
-	"INSERT INTO stripe_credit.ledger (account_id, seq, kind, credits, balance, "
-	"idempotency_key, payment_id, lot_id, metadata) "
-	"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-	9, {TEXTOID, INT8OID, TEXTOID, INT8OID, INT8OID, TEXTOID, TEXTOID, INT8OID, JSONBOID}
+static Statement insert_purchased_lot = {
+	"INSERT INTO stripe_credit.lot (account_id, lot_id, payment_id, priority, expires_at, "
+	"granted, remaining) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+	7, {TEXTOID, INT8OID, TEXTOID, INT4OID, TIMESTAMPTZOID, INT8OID, INT8OID}
 };
 
 static Statement find_entry = {
-	"SELECT seq, kind, credits FROM stripe_credit.ledger "
-	"WHERE account_id = $1 AND idempotency_key = $2",
-	2, {TEXTOID, TEXTOID}
+	"SELECT seq, kind, credits, lot_id, lots, taken FROM stripe_credit.ledger "
+	"WHERE account_id = $1 AND idempotency_key = $2 AND reverses = $3",
+	3, {TEXTOID, TEXTOID, INT8OID}
 };
-
-static Statement insert_lot = {
-	"INSERT INTO stripe_credit.lot (account_id, lot_id, payment_id, priority, expires_at, "
-	"granted, remaining) VALUES ($1, $2, $3, $4::integer, $5, $6, $7)",
-	7, {TEXTOID, INT8OID, TEXTOID, TEXTOID, TIMESTAMPTZOID, INT8OID, INT8OID}
-};
-
-static Statement read_balance = {
-	"SELECT balance, held, next_expiry, next_expiry <= clock_timestamp() "
-	"FROM stripe_credit.account WHERE account_id = $1",
-	1, {TEXTOID}
-};
-
-static Statement read_expired = {
-	"SELECT coalesce(sum(remaining) FILTER (WHERE expires_at <= clock_timestamp()), 0)::bigint, "
-	"coalesce(min(expires_at) FILTER (WHERE expires_at > clock_timestamp()), 'infinity') "
-	"FROM stripe_credit.lot WHERE account_id = $1 AND remaining > 0",
-	1, {TEXTOID}
-};
-
-static Statement lots_to_spend = {
-	"SELECT lot_id, remaining FROM stripe_credit.lot "
-	"WHERE account_id = $1 AND remaining > 0 "
-	"ORDER BY priority NULLS LAST, expires_at, payment_id IS NOT NULL, lot_id",
-	1, {TEXTOID}
-};
-
-static Statement lots_to_expire = {
-	"SELECT lot_id, remaining, payment_id FROM stripe_credit.lot "
-	"WHERE account_id = $1 AND remaining > 0 AND expires_at <= clock_timestamp() "
-	"ORDER BY expires_at, lot_id",
-	1, {TEXTOID}
-};
-
-static Statement lots_of_payment = {
-	"SELECT lot_id, remaining, expired FROM stripe_credit.lot "
-	"WHERE account_id = $1 AND payment_id = $2 ORDER BY lot_id",
-	2, {TEXTOID, TEXTOID}
-};
-
-static Statement change_lot = {
-	"UPDATE stripe_credit.lot SET granted = granted + $3, remaining = remaining + $4, "
-	"expired = expired + $5 WHERE account_id = $1 AND lot_id = $2",
-	5, {TEXTOID, INT8OID, INT8OID, INT8OID, INT8OID}
-};
-
-static Statement set_lot_expiry = {
-	"UPDATE stripe_credit.lot SET expires_at = $3 "
-	"WHERE account_id = $1 AND payment_id = $2",
-	3, {TEXTOID, TEXTOID, TIMESTAMPTZOID}
-};
-
-/* A lot as one of the queries above has it. */
-typedef struct Lot
-{
-	int64		lot_id;
-	int64		remaining;
-	int64		expired;		/* lots_of_payment only */
-	char	   *payment_id;		/* lots_to_expire only */
-} Lot;
 
 /*
  * 1 to 200 bytes, no control characters (C0, DEL or C1), no space at either
@@ -171,264 +96,255 @@ stripe_credit_is_key(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(is_key(VARDATA_ANY(key), VARSIZE_ANY_EXHDR(key)));
 }
 
-static void
-state_from_row(AccountState *state)
+TimestampTz
+time_after(TimestampTz time, const Interval *interval)
 {
-	state->balance = result_int64(0, 1, 0);
-	state->held = result_int64(0, 2, 0);
-	state->seq = result_int64(0, 3, 0);
-}
-
-bool
-ledger_lock(const char *account_id, bool create, AccountState *state)
-{
-	Arguments	args = {0};
-
-	add_text(&args, account_id);
-	if (statement_execute(&lock_account, &args) == 0)
-	{
-		if (!create)
-			return false;
-		statement_execute(&create_account, &args);
-		if (statement_execute(&lock_account, &args) == 0)
-			elog(ERROR, "account vanished while it was locked");
-	}
-	state_from_row(state);
-	return true;
-}
-
-/* An account that has had a posting is there for good. */
-static void
-lock_known(const char *account_id, AccountState *state)
-{
-	if (!ledger_lock(account_id, false, state))
-		elog(ERROR, "account vanished");
-}
-
-bool
-ledger_find(const char *account_id, const char *idempotency_key, LedgerEntry *entry)
-{
-	Arguments	args = {0};
-
-	add_text(&args, account_id);
-	add_text(&args, idempotency_key);
-	if (statement_execute(&find_entry, &args) == 0)
-		return false;
-	entry->seq = result_int64(0, 1, 0);
-	entry->kind = result_text(0, 2);
-	entry->credits = result_int64(0, 3, 0);
-	return true;
-}
-
-/* Lots whose time has come count no more, whether or not that was entered. */
-static void
-without_expired(const char *account_id, AccountBalance *balance)
-{
-	Arguments	args = {0};
-	bool		isnull;
-
-	add_text(&args, account_id);
-	statement_execute(&read_expired, &args);
-	balance->balance -= result_int64(0, 1, 0);
-	balance->next_expiry = DatumGetTimestampTz(result_datum(0, 2, &isnull));
+	return (TimestampTz) DatumGetTimestamp(DirectFunctionCall2(timestamp_pl_interval,
+															   TimestampGetDatum(time),
+															   IntervalPGetDatum(interval)));
 }
 
 void
 ledger_balance(const char *account_id, AccountBalance *balance)
 {
-	Arguments	args = {0};
-	bool		isnull;
+	Account		account;
 
 	balance->balance = 0;
 	balance->held = 0;
 	balance->next_expiry = DT_NOEND;
-	add_text(&args, account_id);
-	if (statement_execute(&read_balance, &args) == 0)
+	if (!account_read(&account, account_id))
 		return;
-	balance->balance = result_int64(0, 1, 0);
-	balance->held = result_int64(0, 2, 0);
-	balance->next_expiry = DatumGetTimestampTz(result_datum(0, 3, &isnull));
-	if (result_bool(0, 4))
-		without_expired(account_id, balance);
+	balance->balance = account.balance;
+	balance->held = account.held;
+	if (!TIMESTAMP_IS_NOEND(account.next_expiry))
+		balance->next_expiry = account_next_expiry(&account);
+	account_finish_reading(&account);
 }
 
-/* Write the entry that belongs to the change that made this state. */
+/*
+ * Purchases
+ */
+
+/* The rows beside the account's own, which has just been changed. */
 static void
-append_entry(const Posting *posting, const char *kind, int64 credits, int64 lot_id,
-			 const AccountState *state)
+insert_purchase_rows(const char *account_id, const char *payment_id, int64 credits,
+					 const LotTerms *terms)
 {
-	Arguments	args = {0};
+	int64		seq = result_int64(0, 1, 0);
+	int64		balance = result_int64(0, 2, 0);
+	int64		available = result_int64(0, 3, 0);
+	Arguments	entry = {0};
+	Arguments	lot = {0};
 
-	add_text(&args, posting->account_id);
-	add_int64(&args, state->seq, false);
-	add_text(&args, kind);
-	add_int64(&args, credits, false);
-	add_int64(&args, state->balance, false);
-	add_text(&args, posting->idempotency_key);
-	add_text(&args, posting->payment_id);
-	add_int64(&args, lot_id, lot_id == 0);
-	add_datum(&args, posting->metadata, !posting->has_metadata);
-	statement_execute(&insert_entry, &args);
-}
-
-/* Run one of the statements that change an account's balance. */
-static bool
-move_balance(Statement *stmt, const char *account_id, int64 credits,
-			 TimestampTz next_expiry, AccountState *after)
-{
-	Arguments	args = {0};
-
-	add_text(&args, account_id);
-	add_int64(&args, credits, false);
-	add_datum(&args, TimestampTzGetDatum(next_expiry), false);
-	if (statement_execute(stmt, &args) == 0)
-		return false;
-	state_from_row(after);
 	SPI_freetuptable(SPI_tuptable);
-	return true;
+	add_text(&entry, account_id);
+	add_int64(&entry, seq, false);
+	add_int64(&entry, credits, false);
+	add_int64(&entry, balance, false);
+	add_text(&entry, payment_id);
+	statement_execute(&insert_purchase, &entry);
+
+	add_text(&lot, account_id);
+	add_int64(&lot, seq, false);
+	add_text(&lot, payment_id);
+	add_datum(&lot, Int32GetDatum(terms->priority), !terms->has_priority);
+	add_datum(&lot, TimestampTzGetDatum(terms->expires_at), false);
+	add_int64(&lot, credits, false);
+	add_int64(&lot, Max(Min(credits, available), 0), false);
+	statement_execute(&insert_purchased_lot, &lot);
 }
 
-/* Change the balance of a locked account, and write the entry. */
-static void
-post(const Posting *posting, const char *kind, int64 credits, int64 lot_id, AccountState *after)
+static bool
+update_for_purchase(const char *account_id, int64 credits, const LotTerms *terms)
 {
-	if (!move_balance(&change_account, posting->account_id, credits, DT_NOEND, after))
-		elog(ERROR, "account vanished while it was locked");
-	append_entry(posting, kind, credits, lot_id, after);
+	Arguments	args = {0};
+
+	if (terms->has_priority || !TIMESTAMP_IS_NOEND(terms->expires_at))
+		return false;
+	add_text(&args, account_id);
+	add_int64(&args, credits, false);
+	return statement_execute(&purchase_at_end, &args) == 1;
 }
 
-static void
-alter_lot(const char *account_id, int64 lot_id, int64 granted, int64 remaining, int64 expired)
+static bool
+create_for_purchase(const char *account_id, int64 credits, const LotTerms *terms)
 {
 	Arguments	args = {0};
 
 	add_text(&args, account_id);
-	add_int64(&args, lot_id, false);
-	add_int64(&args, granted, false);
-	add_int64(&args, remaining, false);
-	add_int64(&args, expired, false);
-	statement_execute(&change_lot, &args);
-}
-
-/* How much of new credits is left after they paid what the account owed. */
-static int64
-left_after_debt(int64 credits, const AccountState *after)
-{
-	int64		available = after->balance - after->held;
-
-	return Max(Min(credits, available), 0);
-}
-
-static void
-create_lot(const Posting *posting, const LotTerms *terms, const AccountState *after)
-{
-	Arguments	args = {0};
-
-	add_text(&args, posting->account_id);
-	add_int64(&args, after->seq, false);
-	add_text(&args, posting->payment_id);
-	add_text(&args, terms->priority);
+	add_int64(&args, credits, false);
 	add_datum(&args, TimestampTzGetDatum(terms->expires_at), false);
-	add_int64(&args, posting->credits, false);
-	add_int64(&args, left_after_debt(posting->credits, after), false);
-	statement_execute(&insert_lot, &args);
+	return statement_execute(&purchase_as_first, &args) == 1;
+}
+
+/* Into an open account, unless the balance would be out of range. */
+static bool
+purchase(Account *account, const char *payment_id, int64 credits, const LotTerms *terms)
+{
+	Entry		entry = {
+		.kind = "purchase",
+		.credits = credits,
+		.payment_id = payment_id,
+		.lot_id = account->seq + 1
+	};
+	Lot			lot = {
+		.payment_id = payment_id,
+		.has_priority = terms->has_priority,
+		.priority = terms->priority,
+		.expires_at = terms->expires_at,
+		.granted = credits
+	};
+
+	if (!account_has_room(account, credits))
+		return false;
+	account_post(account, &entry);
+	account_add_lot(account, &lot);
+	return true;
 }
 
 bool
-ledger_credit(const Posting *posting, const LotTerms *terms, bool create, AccountState *after)
+ledger_purchase(const char *account_id, const char *payment_id, int64 credits,
+				const LotTerms *terms, bool create)
 {
+	Account		account;
+	bool		done;
+
 	/* the account is nearly always there, and then an update is all it takes */
-	if (!move_balance(&credit_account, posting->account_id, posting->credits,
-					  terms->expires_at, after) &&
-		!(create && move_balance(&credit_or_create_account, posting->account_id,
-								 posting->credits, terms->expires_at, after)))
+	account_queue(account_id);
+	if (update_for_purchase(account_id, credits, terms))
+	{
+		insert_purchase_rows(account_id, payment_id, credits, terms);
+		return true;
+	}
+	if (account_open(&account, account_id, OPEN_KNOWN))
+	{
+		done = purchase(&account, payment_id, credits, terms);
+		account_close(&account);
+		return done;
+	}
+	if (!create)
 		return false;
-	append_entry(posting, posting->kind, posting->credits, after->seq, after);
-	create_lot(posting, terms, after);
-	return true;
-}
-
-/* The rows of a query for lots, in memory of the caller's. */
-static Lot *
-read_lots(Statement *stmt, const char *account_id, const char *payment_id, uint64 *n)
-{
-	Arguments	args = {0};
-	Lot		   *lots;
-	uint64		row;
-
-	add_text(&args, account_id);
-	if (stmt->nargs == 2)
-		add_text(&args, payment_id);
-	*n = statement_execute(stmt, &args);
-	lots = palloc0(sizeof(Lot) * Max(*n, 1));
-	for (row = 0; row < *n; row++)
+	if (create_for_purchase(account_id, credits, terms))
 	{
-		lots[row].lot_id = result_int64(row, 1, 0);
-		lots[row].remaining = result_int64(row, 2, 0);
-		if (stmt == &lots_of_payment)
-			lots[row].expired = result_int64(row, 3, 0);
-		if (stmt == &lots_to_expire)
-			lots[row].payment_id = result_text(row, 3);
+		insert_purchase_rows(account_id, payment_id, credits, terms);
+		return true;
 	}
-	return lots;
+	return ledger_purchase(account_id, payment_id, credits, terms, false);
+}
+
+/*
+ * Reversals
+ */
+
+static Entry
+payment_entry(const char *kind, int64 credits, const char *payment_id, int64 lot_id)
+{
+	Entry		entry = {
+		.kind = kind,
+		.credits = credits,
+		.payment_id = payment_id,
+		.lot_id = lot_id
+	};
+
+	return entry;
 }
 
 static void
-recompute_next_expiry(const char *account_id)
+post(Account *account, const char *kind, int64 credits, const char *payment_id, int64 lot_id)
 {
-	Arguments	args = {0};
+	Entry		entry = payment_entry(kind, credits, payment_id, lot_id);
 
-	add_text(&args, account_id);
-	statement_execute(&set_next_expiry, &args);
+	if (credits != 0)
+		account_post(account, &entry);
 }
 
-/* Enter the expiry of every lot whose time has come. */
-static void
-expire_lots(const char *account_id, AccountState *after)
+/*
+ * Take credits out of a payment's own lots: those that can still be spent, and
+ * then those that have expired.  Returns how many were not there, because they
+ * were spent or are held.
+ */
+static int64
+take_from_own_lots(List *lots, int64 credits, int64 *expired)
 {
-	uint64		n;
-	Lot		   *lots = read_lots(&lots_to_expire, account_id, NULL, &n);
-	uint64		i;
+	ListCell   *cell;
 
-	for (i = 0; i < n; i++)
+	*expired = 0;
+	foreach(cell, lots)
 	{
-		Posting		expiry = {.account_id = account_id, .payment_id = lots[i].payment_id};
+		Lot		   *lot = lfirst(cell);
+		int64		live = Min(credits, lot->remaining);
+		int64		dead = Min(credits - live, lot->expired);
 
-		CHECK_FOR_INTERRUPTS();
-		alter_lot(account_id, lots[i].lot_id, 0, -lots[i].remaining, lots[i].remaining);
-		post(&expiry, "expiry", -lots[i].remaining, lots[i].lot_id, after);
+		lot->granted -= live + dead;
+		lot->remaining -= live;
+		lot->expired -= dead;
+		lot->reversed_expired += dead;
+		lot->changed = true;
+		credits -= live + dead;
+		*expired += dead;
 	}
+	return credits;
 }
 
-/* Take up to that many credits from the lots, in spending order. */
-static void
-take_from_lots(const char *account_id, int64 credits)
+/* What of a shortfall is written off rather than taken elsewhere or owed. */
+static int64
+to_write_off(int64 missing, Overdraw overdraw, int64 available)
 {
-	uint64		n;
-	Lot		   *lots = read_lots(&lots_to_spend, account_id, NULL, &n);
-	uint64		i;
+	if (overdraw == OVERDRAW_OWN_LOT)
+		return missing;
+	if (overdraw == OVERDRAW_DEBT)
+		return 0;
+	return missing - Max(Min(missing, available), 0);
+}
 
-	for (i = 0; i < n && credits > 0; i++)
+/* What of a lot was spent or is held, and not written off yet. */
+static int64
+spent_of_lot(const Lot *lot)
+{
+	return lot->granted - lot->remaining - lot->expired - lot->written_off;
+}
+
+/* Each lot bears what was spent of it. */
+static void
+write_off_lots(List *lots, int64 credits)
+{
+	ListCell   *cell;
+
+	foreach(cell, lots)
 	{
-		int64		taken = Min(credits, lots[i].remaining);
+		Lot		   *lot = lfirst(cell);
+		int64		part = lnext(lots, cell) ? Max(Min(credits, spent_of_lot(lot)), 0) : credits;
 
-		CHECK_FOR_INTERRUPTS();
-		alter_lot(account_id, lots[i].lot_id, 0, -taken, 0);
-		credits -= taken;
+		lot->written_off += part;
+		credits -= part;
 	}
 }
 
 void
-ledger_debit(const Posting *posting, AccountState *after)
+ledger_reverse(const char *account_id, const char *payment_id, int64 credits,
+			   Overdraw overdraw)
 {
-	lock_known(posting->account_id, after);
-	expire_lots(posting->account_id, after);
-	take_from_lots(posting->account_id, posting->credits);
-	post(posting, posting->kind, -posting->credits, 0, after);
-	recompute_next_expiry(posting->account_id);
+	Account		account;
+	List	   *lots;
+	Taken		taken = {0};
+	int64		expired;
+	int64		missing;
+	int64		write_off;
+
+	if (!account_open(&account, account_id, OPEN_KNOWN))
+		elog(ERROR, "account vanished");
+	lots = account_lots_of_payment(&account, payment_id);
+	missing = take_from_own_lots(lots, credits, &expired);
+	write_off = to_write_off(missing, overdraw, account_available(&account) -
+							 (credits - expired - missing));
+	write_off_lots(lots, write_off);
+	(void) account_take(&account, missing - write_off, &taken);
+	post(&account, "reversal", -(credits - expired), payment_id, 0);
+	post(&account, "write_off", write_off, payment_id, 0);
+	account_close(&account);
 }
 
-/* The parts of what is given back. */
+/* The part of what is given back that one of several things takes. */
 static int64
 part_of(int64 *left, int64 limit)
 {
@@ -439,103 +355,126 @@ part_of(int64 *left, int64 limit)
 }
 
 bool
-ledger_give_back(const Posting *posting, Reversed *reversed, AccountState *after)
+ledger_give_back(const char *account_id, const char *payment_id, int64 credits)
 {
-	int64		live = posting->credits;
-	int64		written_off;
-	int64		expired;
-	uint64		n;
-	Lot		   *lots;
+	Account		account;
+	List	   *lots;
+	ListCell   *cell;
+	Lot		   *first;
+	int64		left = credits;
+	int64		written_off = 0;
+	int64		expired = 0;
 
-	lock_known(posting->account_id, after);
-	lots = read_lots(&lots_of_payment, posting->account_id, posting->payment_id, &n);
-	if (n == 0)
-		return false;
-
-	written_off = part_of(&live, reversed->written_off);
-	(void) part_of(&live, after->held - after->balance);
-	expired = part_of(&live, reversed->expired);
-	alter_lot(posting->account_id, lots[0].lot_id, live + expired, live, expired);
-	if (posting->credits > expired)
-		post(posting, posting->kind, posting->credits - expired, lots[0].lot_id, after);
-	if (written_off > 0)
-		post(posting, "write_off", -written_off, 0, after);
-	reversed->written_off -= written_off;
-	reversed->expired -= expired;
-	recompute_next_expiry(posting->account_id);
-	return true;
-}
-
-/*
- * Take credits out of a payment's own lots: those that can still be spent, and
- * then those that have expired.  Returns how many were not there, because they
- * were spent.
- */
-static int64
-take_from_own_lots(const Posting *posting, int64 *expired)
-{
-	uint64		n;
-	Lot		   *lots = read_lots(&lots_of_payment, posting->account_id, posting->payment_id, &n);
-	int64		missing = posting->credits;
-	uint64		i;
-
-	*expired = 0;
-	for (i = 0; i < n; i++)
+	if (!account_open(&account, account_id, OPEN_KNOWN))
+		elog(ERROR, "account vanished");
+	lots = account_lots_of_payment(&account, payment_id);
+	if (lots == NIL)
 	{
-		int64		live = Min(missing, lots[i].remaining);
-		int64		dead = Min(missing - live, lots[i].expired);
-
-		alter_lot(posting->account_id, lots[i].lot_id, -(live + dead), -live, -dead);
-		missing -= live + dead;
-		*expired += dead;
+		account_close(&account);
+		return false;
 	}
-	return missing;
-}
 
-/* What of a shortfall is written off rather than taken elsewhere or owed. */
-static int64
-to_write_off(int64 missing, Overdraw overdraw, const AccountState *state, int64 own)
-{
-	int64		available = state->balance - state->held - own;
+	foreach(cell, lots)
+	{
+		Lot		   *lot = lfirst(cell);
+		int64		good = part_of(&left, lot->written_off);
 
-	if (overdraw == OVERDRAW_OWN_LOT)
-		return missing;
-	if (overdraw == OVERDRAW_DEBT)
-		return 0;
-	return missing - Max(Min(missing, available), 0);
-}
+		lot->written_off -= good;
+		lot->changed = true;
+		written_off += good;
+	}
+	(void) part_of(&left, -account_available(&account));
+	foreach(cell, lots)
+	{
+		Lot		   *lot = lfirst(cell);
+		int64		dead = part_of(&left, lot->reversed_expired);
 
-void
-ledger_reverse(const Posting *posting, Overdraw overdraw, Reversed *reversed, AccountState *after)
-{
-	int64		expired;
-	int64		missing;
-	int64		write_off;
+		lot->reversed_expired -= dead;
+		lot->expired += dead;
+		lot->granted += dead;
+		expired += dead;
+	}
 
-	lock_known(posting->account_id, after);
-	expire_lots(posting->account_id, after);
-	missing = take_from_own_lots(posting, &expired);
-	write_off = to_write_off(missing, overdraw, after, posting->credits - expired - missing);
-	take_from_lots(posting->account_id, missing - write_off);
-	if (posting->credits > expired)
-		post(posting, "reversal", -(posting->credits - expired), 0, after);
-	if (write_off > 0)
-		post(posting, "write_off", write_off, 0, after);
-	reversed->expired += expired;
-	reversed->written_off += write_off;
-	recompute_next_expiry(posting->account_id);
+	first = linitial(lots);
+	first->granted += left;
+	post(&account, "purchase", credits - expired, payment_id, first->lot_id);
+	post(&account, "write_off", -written_off, payment_id, 0);
+	account_return_to_lot(&account, first, left);
+	account_close(&account);
+	return true;
 }
 
 void
 ledger_set_expiry(const char *account_id, const char *payment_id, TimestampTz expires_at)
 {
-	Arguments	args = {0};
-	AccountState state;
+	Account		account;
+	List	   *lots;
+	ListCell   *cell;
 
-	lock_known(account_id, &state);
-	add_text(&args, account_id);
-	add_text(&args, payment_id);
-	add_datum(&args, TimestampTzGetDatum(expires_at), false);
-	statement_execute(&set_lot_expiry, &args);
-	recompute_next_expiry(account_id);
+	if (!account_open(&account, account_id, OPEN_KNOWN))
+		elog(ERROR, "account vanished");
+	lots = account_lots_of_payment(&account, payment_id);
+	foreach(cell, lots)
+		account_set_lot_expiry(&account, lfirst(cell), expires_at);
+	account_close(&account);
+}
+
+/*
+ * Keys
+ */
+
+/* What a spend or capture took, as find_entry's row has it. */
+static void
+taken_from_row(Taken *taken, int64 credits)
+{
+	int64		lot_id = result_int64(0, 4, 0);
+	bool		isnull;
+	Datum		lots = result_datum(0, 5, &isnull);
+
+	if (!isnull)
+		taken_add_arrays(taken, lots, result_datum(0, 6, &isnull));
+	else if (lot_id != 0 && credits < 0)
+		taken_add(taken, lot_id, -credits);
+}
+
+static bool
+find(const Account *account, const char *key, int64 reverses, KeyUse *use)
+{
+	Arguments	args = {0};
+
+	add_text(&args, account->account_id);
+	add_text(&args, key);
+	add_int64(&args, reverses, false);
+	if (statement_execute(&find_entry, &args) == 0)
+		return false;
+	memset(use, 0, sizeof(KeyUse));
+	use->seq = result_int64(0, 1, 0);
+	use->kind = result_text(0, 2);
+	use->credits = result_int64(0, 3, 0);
+	taken_from_row(&use->taken, use->credits);
+	SPI_freetuptable(SPI_tuptable);
+	return true;
+}
+
+bool
+ledger_find_key(const Account *account, const char *key, KeyUse *use)
+{
+	Hold		hold;
+
+	if (find(account, key, 0, use))
+		return true;
+	if (!account->has_holds || !hold_find(account, key, &hold))
+		return false;
+	memset(use, 0, sizeof(KeyUse));
+	use->kind = "hold";
+	use->credits = hold.credits;
+	return true;
+}
+
+int64
+ledger_find_reversal(const Account *account, const char *key, int64 seq)
+{
+	KeyUse		reversal;
+
+	return find(account, key, seq, &reversal) ? reversal.seq : 0;
 }

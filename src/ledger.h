@@ -1,18 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * ledger.h
- *	  The books: accounts, their append-only entries, and lots.  Knows nothing
- *	  of Stripe.
+ *	  The books: what is posted to accounts for payments, and what keys were
+ *	  used for.  Knows nothing of Stripe.
  *
- * Rules that hold for every function here:
- *
- * - The account's row is locked first and its lots after it, so that all that
- *	 happens to one account happens one after the other.  The key of an entry is
- *	 looked up under that lock.
- * - balance is the sum of the entries; the lots' remaining credits add up to
- *	 what is available, and to zero while that is below zero.
- * - floor is least(0, available) after each change: what is below zero is a
- *	 debt that a reversal or an adjustment made, and only these may.
+ * What is posted for payments has no key, so no caller's key can stand in its
+ * way.  The rules of the books are in account.h.
  *
  * The caller is between SPI_connect() and SPI_finish().
  *
@@ -23,51 +16,25 @@
 #ifndef LEDGER_H
 #define LEDGER_H
 
-#include "datatype/timestamp.h"
+#include "account.h"
 
 #define KEY_MAX_LENGTH	200
 
-typedef struct AccountState
-{
-	int64		balance;
-	int64		held;
-	int64		seq;
-} AccountState;
+extern bool is_key(const char *key, size_t length);
 
-/* What is to be written into an account's ledger. */
-typedef struct Posting
-{
-	const char *account_id;
-	const char *kind;
-	int64		credits;		/* greater than zero: the function says which way */
-	const char *idempotency_key;	/* or NULL */
-	const char *payment_id;		/* or NULL */
-	Datum		metadata;		/* jsonb */
-	bool		has_metadata;
-} Posting;
-
-/* What an entry with a known key was. */
-typedef struct LedgerEntry
-{
-	int64		seq;
-	char	   *kind;
-	int64		credits;
-} LedgerEntry;
+/*
+ * A time that is so much later: counted in UTC, so that months and days are
+ * the same whatever the session's time zone.
+ */
+extern TimestampTz time_after(TimestampTz time, const Interval *interval);
 
 /* The lot that credits come in. */
 typedef struct LotTerms
 {
-	const char *priority;		/* an integer as text, or NULL: last */
+	bool		has_priority;	/* without: spent last */
+	int32		priority;
 	TimestampTz expires_at;		/* DT_NOEND: never */
 } LotTerms;
-
-extern bool is_key(const char *key, size_t length);
-
-/* Lock an account, made if create says so; returns whether there is one. */
-extern bool ledger_lock(const char *account_id, bool create, AccountState *state);
-
-/* Find the entry with a key; the account must be locked. */
-extern bool ledger_find(const char *account_id, const char *idempotency_key, LedgerEntry *entry);
 
 typedef struct AccountBalance
 {
@@ -80,32 +47,20 @@ typedef struct AccountBalance
 extern void ledger_balance(const char *account_id, AccountBalance *balance);
 
 /*
- * Add credits as a lot of their own; what the account owes is paid from them
- * first.  Returns false if there is no such account and none may be made, or
- * if the balance would be out of range.
+ * Add the credits of a payment as a lot of their own; what the account owes is
+ * paid from them first.  Returns false if there is no such account and none may
+ * be made, or if the balance would be out of range.
  */
-extern bool ledger_credit(const Posting *posting, const LotTerms *terms, bool create,
-						  AccountState *after);
+extern bool ledger_purchase(const char *account_id, const char *payment_id, int64 credits,
+							const LotTerms *terms, bool create);
 
 /*
- * Of the credits that were taken back from a payment: how many were found
- * expired, and how many were written off.
+ * Add credits to the lot that a payment has brought before; returns false if it
+ * has brought none.  Last taken, first given back: what was written off is made
+ * good first, then what the account owes, then what had expired; the rest can
+ * be spent again.
  */
-typedef struct Reversed
-{
-	int64		expired;
-	int64		written_off;
-} Reversed;
-
-/*
- * Add credits to the lot that a payment has brought before, if it has.  Last
- * taken, first given back: what was written off is made good first, then what
- * the account owes, then what had expired; the rest can be spent again.
- */
-extern bool ledger_give_back(const Posting *posting, Reversed *reversed, AccountState *after);
-
-/* Take credits from the lots in spending order; what they lack is a debt. */
-extern void ledger_debit(const Posting *posting, AccountState *after);
+extern bool ledger_give_back(const char *account_id, const char *payment_id, int64 credits);
 
 typedef enum Overdraw
 {
@@ -117,13 +72,27 @@ typedef enum Overdraw
 /*
  * Take back credits that a payment brought: its own lot's first, then those
  * of it that have expired, which cost nothing more, then as overdraw says.
- * Adds to what was reversed before.
  */
-extern void ledger_reverse(const Posting *posting, Overdraw overdraw, Reversed *reversed,
-						   AccountState *after);
+extern void ledger_reverse(const char *account_id, const char *payment_id, int64 credits,
+						   Overdraw overdraw);
 
 /* A payment's lots expire at another time than was thought. */
 extern void ledger_set_expiry(const char *account_id, const char *payment_id,
 							  TimestampTz expires_at);
+
+/* What a key was used for. */
+typedef struct KeyUse
+{
+	char	   *kind;			/* of the entry, or "hold" */
+	int64		credits;		/* of the entry, with its sign, or of the hold */
+	int64		seq;			/* 0: a hold, which is no entry */
+	Taken		taken;			/* by a spend or capture */
+} KeyUse;
+
+/* Of an open account; returns false if it was not used. */
+extern bool ledger_find_key(const Account *account, const char *key, KeyUse *use);
+
+/* The entry that has undone another; 0 if there is none. */
+extern int64 ledger_find_reversal(const Account *account, const char *key, int64 seq);
 
 #endif							/* LEDGER_H */

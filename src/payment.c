@@ -23,7 +23,6 @@ typedef struct Payment
 	Facts		facts;
 	int64		posted;
 	char	   *posted_to;		/* NULL: nothing was posted yet */
-	Reversed	reversed;
 } Payment;
 
 /* What add_facts() adds: $1 to $22. */
@@ -47,8 +46,7 @@ static Statement insert_payment = {
 	"SELECT payment_id, livemode, connected_account, session_id, " \
 	"subscription_id, customer_id, payment_link, amount, currency, paid, paid_at, failed_at, " \
 	"expired_at, account_rank::bigint, account_id, account_from, credits_rank::bigint, credits, " \
-	"pack_id, terms, priority::text, expires_after::text, posted, posted_to, " \
-	"reversed_expired, written_off " \
+	"pack_id, terms, priority::text, expires_after::text, posted, posted_to " \
 	"FROM stripe_credit.payment WHERE " condition " FOR UPDATE"
 
 static Statement lock_payment = {
@@ -76,9 +74,8 @@ static Statement update_facts = {
 };
 
 static Statement update_posted = {
-	"UPDATE stripe_credit.payment SET posted = $2, posted_to = $3, reversed_expired = $4, "
-	"written_off = $5 WHERE payment_id = $1",
-	5, {TEXTOID, INT8OID, TEXTOID, INT8OID, INT8OID}
+	"UPDATE stripe_credit.payment SET posted = $2, posted_to = $3 WHERE payment_id = $1",
+	3, {TEXTOID, INT8OID, TEXTOID}
 };
 
 /*
@@ -151,8 +148,6 @@ payment_from_row(Payment *payment)
 	facts->expires_after = result_text(0, 22);
 	payment->posted = result_int64(0, 23, 0);
 	payment->posted_to = result_text(0, 24);
-	payment->reversed.expired = result_int64(0, 25, 0);
-	payment->reversed.written_off = result_int64(0, 26, 0);
 }
 
 /* Returns false if there is such a payment already, or one of the session. */
@@ -222,8 +217,6 @@ payment_write_posted(const Payment *payment)
 	add_text(&args, payment->facts.payment_id);
 	add_int64(&args, payment->posted, false);
 	add_text(&args, payment->posted_to);
-	add_int64(&args, payment->reversed.expired, false);
-	add_int64(&args, payment->reversed.written_off, false);
 	statement_execute(&update_posted, &args);
 }
 
@@ -231,24 +224,16 @@ payment_write_posted(const Payment *payment)
  * Posting
  */
 
-/*
- * When the credits of a payment expire: counted in UTC, so that months and
- * days are the same whatever the session's time zone.
- */
 static TimestampTz
 lot_expiry(const Facts *facts)
 {
 	Datum		interval;
-	Datum		expiry;
 
 	if (facts->expires_after == NULL || facts->paid_at == FACTS_NO_TIME)
 		return DT_NOEND;
 	interval = DirectFunctionCall3(interval_in, CStringGetDatum(facts->expires_after),
 								   ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1));
-	expiry = DirectFunctionCall2(timestamp_pl_interval,
-								 TimestampGetDatum(time_t_to_timestamptz(facts->paid_at)),
-								 interval);
-	return (TimestampTz) DatumGetTimestamp(expiry);
+	return time_after(time_t_to_timestamptz(facts->paid_at), DatumGetIntervalP(interval));
 }
 
 /* Live money is not credited while the mode is test, unless a person says so. */
@@ -259,28 +244,19 @@ may_post(const Facts *facts, const Settings *settings)
 		(!facts->livemode || settings->policy.live || facts->account_rank == RANK_PERSON);
 }
 
-static Posting
-payment_posting(const Payment *payment, const char *kind, int64 credits)
-{
-	Posting		posting = {
-		.account_id = payment->posted_to,
-		.kind = kind,
-		.credits = credits,
-		.payment_id = payment->facts.payment_id
-	};
-
-	return posting;
-}
-
-/* Returns false as ledger_credit() does. */
+/* Returns false as ledger_purchase() does. */
 static bool
 post_purchase(const Payment *payment, int64 credits, const Settings *settings)
 {
-	Posting		posting = payment_posting(payment, "purchase", credits);
-	LotTerms	terms = {payment->facts.priority, lot_expiry(&payment->facts)};
-	AccountState after;
+	const char *priority = payment->facts.priority;
+	LotTerms	terms = {
+		.has_priority = priority != NULL,
+		.priority = priority ? pg_strtoint32(priority) : 0,
+		.expires_at = lot_expiry(&payment->facts)
+	};
 
-	return ledger_credit(&posting, &terms, settings->create_accounts, &after);
+	return ledger_purchase(payment->posted_to, payment->facts.payment_id, credits, &terms,
+						   settings->create_accounts);
 }
 
 /* The buyer could write the account's name himself: a gift, perhaps. */
@@ -295,25 +271,20 @@ named_by_buyer(const Facts *facts)
 }
 
 static void
-post_reversal(Payment *payment, int64 credits, const Settings *settings)
+post_reversal(const Payment *payment, int64 credits, const Settings *settings)
 {
-	Posting		posting = payment_posting(payment, "reversal", credits);
 	Overdraw	overdraw = settings->clamp ? OVERDRAW_CLAMP : OVERDRAW_DEBT;
-	AccountState after;
 
 	if (named_by_buyer(&payment->facts))
 		overdraw = OVERDRAW_OWN_LOT;
-	ledger_reverse(&posting, overdraw, &payment->reversed, &after);
+	ledger_reverse(payment->posted_to, payment->facts.payment_id, credits, overdraw);
 }
 
 /* Add to what was posted before: to its lot, if it brought one. */
 static bool
-post_more(Payment *payment, int64 credits, const Settings *settings)
+post_more(const Payment *payment, int64 credits, const Settings *settings)
 {
-	Posting		posting = payment_posting(payment, "purchase", credits);
-	AccountState after;
-
-	return ledger_give_back(&posting, &payment->reversed, &after) ||
+	return ledger_give_back(payment->posted_to, payment->facts.payment_id, credits) ||
 		post_purchase(payment, credits, settings);
 }
 

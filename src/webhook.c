@@ -36,6 +36,7 @@
 #include "settings.h"
 #include "signature.h"
 #include "statement.h"
+#include "webhook.h"
 
 PG_FUNCTION_INFO_V1(stripe_credit_webhook);
 PG_FUNCTION_INFO_V1(stripe_credit_replay);
@@ -74,11 +75,13 @@ static Statement insert_event = {
 	9, {TEXTOID, TEXTOID, TIMESTAMPTZOID, BOOLOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID}
 };
 
-static Statement lock_event = {
-	"SELECT status, payment_id, coalesce(payload, facts), livemode, created, reason = 'mode' "
-	"FROM stripe_credit.event WHERE event_id = $1 FOR UPDATE",
-	1, {TEXTOID}
-};
+#define LOCK_EVENT \
+	"SELECT status, payment_id, coalesce(payload, facts), livemode, created, reason = 'mode' " \
+	"FROM stripe_credit.event WHERE event_id = $1 FOR UPDATE"
+
+static Statement lock_event = {LOCK_EVENT, 1, {TEXTOID}};
+
+static Statement lock_event_unless_locked = {LOCK_EVENT " SKIP LOCKED", 1, {TEXTOID}};
 
 static Statement update_event = {
 	"UPDATE stripe_credit.event SET status = $2, reason = $3, payment_id = $4, "
@@ -223,14 +226,14 @@ event_insert(const Delivery *delivery, KeepPayload keep)
 }
 
 static bool
-event_lock(const char *event_id, StoredEvent *stored)
+event_lock(Statement *stmt, const char *event_id, StoredEvent *stored)
 {
 	Arguments	args = {0};
 	char	   *status;
 	bool		isnull;
 
 	add_text(&args, event_id);
-	if (statement_execute(&lock_event, &args) == 0)
+	if (statement_execute(stmt, &args) == 0)
 		return false;
 	status = result_text(0, 1);
 	stored->unmatched = strcmp(status, "unmatched") == 0;
@@ -361,23 +364,21 @@ is_as_forecast(const EventReading *reading, EventStatus status, const PaymentOut
  * Apply a delivery whose row is locked; a row that was inserted just now holds
  * the forecast.
  */
-static Datum
-apply_delivery(const Delivery *delivery, const Settings *settings, bool inserted)
+static void
+apply_delivery(const Delivery *delivery, const Settings *settings, bool inserted,
+			   PaymentOutcome *outcome)
 {
-	const char *event_id = delivery->event.id.value;
-	PaymentOutcome outcome;
 	EventStatus status;
 
-	payment_apply(&delivery->reading, settings, &outcome);
+	payment_apply(&delivery->reading, settings, outcome);
 
 	/* an event that waited and tells nothing new has been applied by others */
-	status = outcome.status == STATUS_DUPLICATE && !inserted ? STATUS_APPLIED : outcome.status;
-	if (!inserted || !is_as_forecast(&delivery->reading, status, &outcome))
-		event_update(delivery, &outcome, status, settings->keep_payload);
-	if (outcome.settled)
-		settle(outcome.account_id ? &settle_others : &settle_unpaid, event_id,
-			   outcome.payment_id, settings->keep_payload);
-	return answer(event_id, &outcome);
+	status = outcome->status == STATUS_DUPLICATE && !inserted ? STATUS_APPLIED : outcome->status;
+	if (!inserted || !is_as_forecast(&delivery->reading, status, outcome))
+		event_update(delivery, outcome, status, settings->keep_payload);
+	if (outcome->settled)
+		settle(outcome->account_id ? &settle_others : &settle_unpaid, delivery->event.id.value,
+			   outcome->payment_id, settings->keep_payload);
 }
 
 /* One delivery, the first or another: the event's row is the first guard. */
@@ -386,6 +387,7 @@ process(Delivery *delivery, const Settings *settings)
 {
 	const char *event_id = delivery->event.id.value;
 	StoredEvent stored;
+	PaymentOutcome outcome;
 	bool		inserted;
 
 	facts_read(&delivery->event, &settings->policy, &delivery->reading);
@@ -397,12 +399,13 @@ process(Delivery *delivery, const Settings *settings)
 	inserted = event_insert(delivery, settings->keep_payload);
 	if (!inserted)
 	{
-		if (!event_lock(event_id, &stored))
+		if (!event_lock(&lock_event, event_id, &stored))
 			elog(ERROR, "event vanished while it was locked");
 		if (!stored.waiting)
 			return answer_status(event_id, STATUS_DUPLICATE);
 	}
-	return apply_delivery(delivery, settings, inserted);
+	apply_delivery(delivery, settings, inserted, &outcome);
+	return answer(event_id, &outcome);
 }
 
 /* A result that outlives SPI_finish(). */
@@ -466,23 +469,21 @@ event_id_argument(FunctionCallInfo fcinfo)
 	return text_to_cstring(PG_GETARG_TEXT_PP(0));
 }
 
-static Datum
-replay(const char *event_id, const StoredEvent *stored, const Settings *settings)
+/* Of a locked event, as if it was delivered again; something of it must be kept. */
+static void
+replay(const StoredEvent *stored, const Settings *settings, PaymentOutcome *outcome)
 {
-	Delivery   *delivery;
+	Delivery   *delivery = palloc(sizeof(Delivery));
 
-	if (!stored->waiting)
-		return answer_status(event_id, STATUS_DUPLICATE);
-	if (stored->body == NULL)
-		report_unknown_event("Nothing of the event is kept but its id.");
-	delivery = palloc(sizeof(Delivery));
+	memset(outcome, 0, sizeof(PaymentOutcome));
 	parse_delivery(delivery, stored->body, strlen(stored->body));
 	facts_read(&delivery->event, &settings->policy, &delivery->reading);
+	outcome->status = STATUS_IGNORED;
 	if (delivery->reading.nature == FACTS_IGNORED)
-		return answer_status(event_id, STATUS_IGNORED);
+		return;
 	catalogue_price(&delivery->reading);
 	make_commit_durable();
-	return apply_delivery(delivery, settings, false);
+	apply_delivery(delivery, settings, false, outcome);
 }
 
 Datum
@@ -491,11 +492,30 @@ stripe_credit_replay(PG_FUNCTION_ARGS)
 	char	   *event_id = event_id_argument(fcinfo);
 	const Settings *settings = settings_get();
 	StoredEvent stored;
+	PaymentOutcome outcome = {.status = STATUS_DUPLICATE};
 
 	SPI_connect();
-	if (!event_lock(event_id, &stored))
+	if (!event_lock(&lock_event, event_id, &stored))
 		report_unknown_event(NULL);
-	PG_RETURN_DATUM(leave_spi(replay(event_id, &stored, settings)));
+	if (stored.waiting && stored.body == NULL)
+		report_unknown_event("Nothing of the event is kept but its id.");
+	if (stored.waiting)
+		replay(&stored, settings, &outcome);
+	PG_RETURN_DATUM(leave_spi(answer(event_id, &outcome)));
+}
+
+bool
+webhook_retry(const char *event_id, const Settings *settings, EventStatus *status)
+{
+	StoredEvent stored;
+	PaymentOutcome outcome = {.status = STATUS_DUPLICATE};
+
+	if (!event_lock(&lock_event_unless_locked, event_id, &stored))
+		return false;
+	if (stored.waiting && stored.body)
+		replay(&stored, settings, &outcome);
+	*status = outcome.status;
+	return true;
 }
 
 static void
@@ -585,7 +605,7 @@ stripe_credit_resolve(PG_FUNCTION_ARGS)
 	StoredEvent stored;
 
 	SPI_connect();
-	if (!event_lock(event_id, &stored))
+	if (!event_lock(&lock_event, event_id, &stored))
 		report_unknown_event(NULL);
 	PG_RETURN_DATUM(leave_spi(resolve(event_id, &stored, account_id, credits, settings)));
 }

@@ -142,6 +142,17 @@ CREATE FUNCTION t.entries(VARIADIC accounts text[] DEFAULT NULL)
 	SELECT account_id, seq, kind, credits, balance, payment_id FROM stripe_credit.ledger
 	WHERE accounts IS NULL OR account_id = ANY (accounts) ORDER BY account_id, seq
 $$;
+-- Lots as they are: what is left of an account's head lot stands in its own row.
+CREATE FUNCTION t.lots() RETURNS TABLE (account_id text, lot_id bigint, payment_id text, priority integer,
+		expires_at timestamptz, granted bigint, remaining bigint, expired bigint, written_off bigint, reversed_expired bigint)
+	LANGUAGE plpgsql VOLATILE AS $$
+#variable_conflict use_column
+BEGIN
+	RETURN QUERY SELECT l.account_id, l.lot_id, l.payment_id, l.priority, l.expires_at, l.granted,
+		CASE l.lot_id WHEN a.head_lot THEN a.head_remaining ELSE l.remaining END, l.expired, l.written_off, l.reversed_expired
+		FROM stripe_credit.lot l JOIN stripe_credit.account a USING (account_id);
+END
+$$;
 CREATE FUNCTION t.waiting() RETURNS TABLE (event_id text, status text, reason text, payment_id text, payload boolean, facts boolean)
 	LANGUAGE sql VOLATILE AS $$
 	SELECT event_id, status, reason, payment_id, payload IS NOT NULL, facts IS NOT NULL

@@ -28,7 +28,7 @@ SELECT duplicate, balance FROM stripe_credit.grant_credits('alice', 1, U&'e\0301
 SELECT count(*) AS accounts FROM stripe_credit.account;
 SELECT seq, kind, credits, balance, idempotency_key, payment_id, metadata, created_at <= clock_timestamp() AS past
 	FROM stripe_credit.statement('alice');
-SELECT lot_id, priority, expires_at, granted, remaining FROM stripe_credit.lot WHERE account_id = 'alice' ORDER BY 1;
+SELECT lot_id, priority, expires_at, granted, remaining FROM t.lots() WHERE account_id = 'alice' ORDER BY 1;
 
 --
 -- Arguments
@@ -104,7 +104,7 @@ SELECT balance, floor FROM stripe_credit.account WHERE account_id = 'carl';
 SELECT balance FROM stripe_credit.grant_credits('carl', 30, 'd2');
 SELECT balance FROM stripe_credit.adjust_credits('carl', 40, 'd3', 'sorry');
 SELECT balance, floor FROM stripe_credit.account WHERE account_id = 'carl';
-SELECT lot_id, granted, remaining FROM stripe_credit.lot WHERE account_id = 'carl' ORDER BY 1;
+SELECT lot_id, granted, remaining FROM t.lots() WHERE account_id = 'carl' ORDER BY 1;
 SELECT kind, id, account_id, detail FROM stripe_credit.attention ORDER BY 1, 2;
 
 --
@@ -120,7 +120,7 @@ SELECT count(*) AS granted FROM (VALUES ('4', NULL::timestamptz, NULL::int), ('5
 	LATERAL stripe_credit.grant_credits('erin', 10, key, expires_at, priority);
 -- ten times nine: after each the lots that are left
 CREATE FUNCTION t.left(who text) RETURNS text LANGUAGE sql VOLATILE AS $$
-	SELECT string_agg(lot_id || ':' || remaining, ' ' ORDER BY lot_id) FROM stripe_credit.lot WHERE account_id = who AND remaining > 0
+	SELECT string_agg(lot_id || ':' || remaining, ' ' ORDER BY lot_id) FROM t.lots() WHERE account_id = who AND remaining > 0
 $$;
 SELECT n, (stripe_credit.adjust_credits('erin', -9, 'spend ' || n, 'order')).balance, t.left('erin') AS lots FROM generate_series(1, 11) AS n;
 SELECT n, (stripe_credit.adjust_credits('erin', -9, 'spend ' || n, 'order')).balance, t.left('erin') AS lots FROM generate_series(12, 12) AS n;
@@ -132,7 +132,7 @@ SELECT balance FROM stripe_credit.grant_credits('fay', 10, 'stays');
 -- until a lot's time has come; gives up after a minute
 CREATE FUNCTION t.await_expiry(who text) RETURNS boolean LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
-	moment timestamptz := (SELECT min(expires_at) FROM stripe_credit.lot WHERE account_id = who AND remaining > 0);
+	moment timestamptz := (SELECT min(expires_at) FROM t.lots() WHERE account_id = who AND remaining > 0);
 	deadline timestamptz := clock_timestamp() + '1 min';
 BEGIN
 	WHILE clock_timestamp() <= moment AND clock_timestamp() < deadline LOOP
@@ -151,7 +151,7 @@ SELECT seq, balance, available, duplicate FROM stripe_credit.grant_credits('fay'
 -- the next adjustment enters it
 SELECT seq, balance, available FROM stripe_credit.adjust_credits('fay', -1, 'touch', 'x');
 SELECT account_id, seq, kind, credits, balance, lot_id FROM stripe_credit.ledger WHERE account_id = 'fay' ORDER BY seq;
-SELECT lot_id, granted, remaining, expired FROM stripe_credit.lot WHERE account_id = 'fay' ORDER BY lot_id;
+SELECT lot_id, granted, remaining, expired FROM t.lots() WHERE account_id = 'fay' ORDER BY lot_id;
 -- what has expired pays no debt, and nothing can be taken from it
 SELECT balance FROM stripe_credit.adjust_credits('gus', -30, 'owes', 'x');
 SELECT account_id, seq, kind, credits, balance FROM stripe_credit.ledger WHERE account_id = 'gus' ORDER BY seq;
@@ -161,7 +161,7 @@ SELECT t.deliver(t.session('h1', t.meta('hal', 'minute', '100'))) AS bought_long
 	t.deliver(t.session('h1', t.meta('hal', 'minute', '40'), '{"id": "evt_h1_40"}')) AS corrected;
 SELECT account_id, seq, kind, credits, balance FROM stripe_credit.ledger WHERE account_id = 'hal' ORDER BY seq;
 SELECT balance, available FROM stripe_credit.balance('hal');
-SELECT posted, reversed_expired FROM stripe_credit.payment WHERE payment_id = 'pi_h1';
+SELECT p.posted, l.reversed_expired FROM stripe_credit.payment p JOIN stripe_credit.lot l USING (payment_id) WHERE payment_id = 'pi_h1';
 
 --
 -- Statements
@@ -217,7 +217,7 @@ SELECT n, t.damage(statement) AS found FROM (VALUES
 	(5, $$UPDATE stripe_credit.ledger SET credits = 11 WHERE account_id = 'zed' AND seq = 1$$),
 	(6, $$DELETE FROM stripe_credit.account WHERE account_id = 'zed'$$),
 	(7, $$UPDATE stripe_credit.account SET held = 2 WHERE account_id = 'zed'$$),
-	(8, $$UPDATE stripe_credit.lot SET remaining = 7 WHERE account_id = 'zed'$$),
+	(8, $$UPDATE stripe_credit.account SET head_remaining = 7 WHERE account_id = 'zed'$$),
 	(9, $$DELETE FROM stripe_credit.lot WHERE account_id = 'zed'$$),
 	(10, $$UPDATE stripe_credit.lot SET lot_id = 3 WHERE account_id = 'zed'$$),
 	(11, $$UPDATE stripe_credit.lot SET expires_at = '2500-01-01 00:00:00+00' WHERE account_id = 'zed'$$),
@@ -243,7 +243,7 @@ SELECT what, t.damage(statement) LIKE '1 row: %[%' AS found FROM (VALUES
 	(6, 'a lot of more than was granted', $$UPDATE stripe_credit.lot SET granted = 5 WHERE account_id = 'zed'$$),
 	(7, 'an entry of an unknown kind', $$UPDATE stripe_credit.ledger SET kind = 'gift' WHERE account_id = 'zed' AND seq = 2$$),
 	(8, 'an event in an unknown state', $$UPDATE stripe_credit.event SET status = 'lost' WHERE event_id = 'evt_z1'$$),
-	(9, 'a count below zero', $$UPDATE stripe_credit.payment SET written_off = -1 WHERE payment_id = 'pi_z1'$$)
+	(9, 'a count below zero', $$UPDATE stripe_credit.payment SET credits = -1, posted = -1 WHERE payment_id = 'pi_z1'$$)
 ) AS c (n, what, statement) ORDER BY n;
 -- and what the tables themselves refuse
 SELECT n, t.state(statement) AS refused FROM (VALUES

@@ -86,10 +86,12 @@ SELECT p.proname AS unsafe FROM pg_proc p WHERE p.pronamespace = 'stripe_credit'
 SELECT c.relname AS without_comment FROM pg_class c WHERE c.relnamespace = 'stripe_credit'::regnamespace AND c.relkind IN ('r', 'v')
 	AND obj_description(c.oid, 'pg_class') IS NULL
 	UNION ALL SELECT p.proname FROM pg_proc p WHERE p.pronamespace = 'stripe_credit'::regnamespace AND obj_description(p.oid, 'pg_proc') IS NULL;
--- account_id leads every key of what spending touches, and no trigger stands there
+-- account_id leads every key of what spending touches, but for where maintain() looks across accounts, and no trigger stands there
 SELECT i.indexrelid::regclass AS index FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
-	WHERE i.indrelid IN ('stripe_credit.account'::regclass, 'stripe_credit.ledger'::regclass, 'stripe_credit.lot'::regclass) AND a.attname <> 'account_id';
-SELECT tgname AS trigger FROM pg_trigger WHERE tgrelid IN ('stripe_credit.account'::regclass, 'stripe_credit.ledger'::regclass, 'stripe_credit.lot'::regclass);
+	WHERE i.indrelid IN ('stripe_credit.account'::regclass, 'stripe_credit.ledger'::regclass, 'stripe_credit.lot'::regclass,
+		'stripe_credit.hold'::regclass) AND a.attname <> 'account_id';
+SELECT tgname AS trigger FROM pg_trigger WHERE tgrelid IN ('stripe_credit.account'::regclass, 'stripe_credit.ledger'::regclass, 'stripe_credit.lot'::regclass,
+	'stripe_credit.hold'::regclass);
 SELECT conrelid::regclass AS foreign_key FROM pg_constraint WHERE connamespace = 'stripe_credit'::regnamespace AND contype = 'f';
 SELECT c.relname AS unlogged FROM pg_class c WHERE c.relnamespace = 'stripe_credit'::regnamespace AND c.relpersistence <> 'p';
 -- what a dump holds: all but the secrets

@@ -1,0 +1,878 @@
+/*-------------------------------------------------------------------------
+ *
+ * account.c
+ *	  One account, open: its row locked, and what is touched of its lots in
+ *	  memory.
+ *
+ * Portions Copyright (c) 2026, stripe_credit contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "commands/async.h"
+#include "common/hashfn.h"
+#include "common/int.h"
+#include "miscadmin.h"
+#include "storage/lock.h"
+#include "utils/builtins.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "account.h"
+#include "errors.h"
+#include "statement.h"
+
+/* Advisory locks of this class are ours; SQL functions take those of 1 and 2. */
+#define QUEUE_LOCK_CLASS	0x5343
+
+#define LOW_BALANCE_CHANNEL	"stripe_credit_low_balance"
+
+/* How many lots are read at once when one was not enough, to begin with */
+#define FEW_LOTS			16
+
+#define SELECT_ACCOUNT \
+	"SELECT balance, held, seq, head_lot, head_remaining, next_expiry, hold_expiry, " \
+	"has_holds, low_balance FROM stripe_credit.account WHERE account_id = $1"
+
+static Statement read_account = {SELECT_ACCOUNT, 1, {TEXTOID}};
+
+static Statement lock_account = {SELECT_ACCOUNT " FOR NO KEY UPDATE", 1, {TEXTOID}};
+
+static Statement lock_account_unless_locked = {
+	SELECT_ACCOUNT " FOR NO KEY UPDATE SKIP LOCKED", 1, {TEXTOID}
+};
+
+static Statement create_account = {
+	"INSERT INTO stripe_credit.account (account_id) VALUES ($1) "
+	"ON CONFLICT (account_id) DO NOTHING",
+	1, {TEXTOID}
+};
+
+/* The row is locked: that it is as it was is a second guard. */
+static Statement write_account = {
+	"UPDATE stripe_credit.account SET balance = $2, held = $3, floor = least(0, $2 - $3), "
+	"seq = $4, head_lot = $5, head_remaining = $6, next_expiry = $7, hold_expiry = $8, "
+	"has_holds = $9 "
+	"WHERE account_id = $1 AND balance = $10 AND held = $11 AND seq = $12",
+	12, {TEXTOID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID,
+	BOOLOID, INT8OID, INT8OID, INT8OID}
+};
+
+static Statement insert_entry = {
+	"INSERT INTO stripe_credit.ledger (account_id, seq, kind, credits, balance, "
+	"idempotency_key, payment_id, lot_id, lots, taken, reverses, metadata) "
+	"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+	12, {TEXTOID, INT8OID, TEXTOID, INT8OID, INT8OID, TEXTOID, TEXTOID, INT8OID,
+	INT8ARRAYOID, INT8ARRAYOID, INT8OID, JSONBOID}
+};
+
+#define SELECT_LOT \
+	"SELECT lot_id, payment_id, priority, expires_at, granted, remaining, expired, " \
+	"written_off, reversed_expired FROM stripe_credit.lot WHERE account_id = $1 "
+
+static Statement read_lot = {SELECT_LOT "AND lot_id = $2", 2, {TEXTOID, INT8OID}};
+
+static Statement lots_of_payment = {
+	SELECT_LOT "AND payment_id = $2 ORDER BY lot_id", 2, {TEXTOID, TEXTOID}
+};
+
+static Statement lots_in_order = {
+	SELECT_LOT "AND remaining > 0 "
+	"ORDER BY priority, expires_at, payment_id IS NOT NULL, lot_id LIMIT $2",
+	2, {TEXTOID, INT8OID}
+};
+
+static Statement lots_expired = {
+	SELECT_LOT "AND remaining > 0 AND expires_at < 'infinity' AND expires_at <= $2 "
+	"ORDER BY expires_at, lot_id LIMIT $3",
+	3, {TEXTOID, TIMESTAMPTZOID, INT8OID}
+};
+
+/* $3: the head lot, of which nothing may be left though its row says so */
+static Statement first_expiry = {
+	"SELECT expires_at FROM stripe_credit.lot "
+	"WHERE account_id = $1 AND remaining > 0 AND expires_at < 'infinity' AND expires_at > $2 "
+	"AND lot_id <> $3 ORDER BY expires_at LIMIT 1",
+	3, {TEXTOID, TIMESTAMPTZOID, INT8OID}
+};
+
+static Statement insert_lot = {
+	"INSERT INTO stripe_credit.lot (account_id, lot_id, payment_id, priority, expires_at, "
+	"granted, remaining) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+	7, {TEXTOID, INT8OID, TEXTOID, INT4OID, TIMESTAMPTZOID, INT8OID, INT8OID}
+};
+
+static Statement write_lot = {
+	"UPDATE stripe_credit.lot SET expires_at = $3, granted = $4, remaining = $5, expired = $6, "
+	"written_off = $7, reversed_expired = $8 WHERE account_id = $1 AND lot_id = $2",
+	8, {TEXTOID, INT8OID, TIMESTAMPTZOID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID}
+};
+
+static Statement holds_expired = {
+	"SELECT idempotency_key, credits, expires_at, lots, taken FROM stripe_credit.hold "
+	"WHERE account_id = $1 AND state = 'open' AND expires_at <= $2 "
+	"ORDER BY expires_at, idempotency_key LIMIT $3",
+	3, {TEXTOID, TIMESTAMPTZOID, INT8OID}
+};
+
+static Statement expire_hold = {
+	"UPDATE stripe_credit.hold SET state = 'expired', closed_at = expires_at "
+	"WHERE account_id = $1 AND idempotency_key = $2",
+	2, {TEXTOID, TEXTOID}
+};
+
+static Statement first_hold_expiry = {
+	"SELECT expires_at FROM stripe_credit.hold "
+	"WHERE account_id = $1 AND state = 'open' AND expires_at > $2 ORDER BY expires_at LIMIT 1",
+	2, {TEXTOID, TIMESTAMPTZOID}
+};
+
+/*
+ * Lots in memory
+ */
+
+static uint64
+query(const Account *account, Statement *stmt, const Arguments *args)
+{
+	return statement_execute_snapshot(stmt, args, account->snapshot);
+}
+
+static bool
+is_reading(const Account *account)
+{
+	return account->snapshot != InvalidSnapshot;
+}
+
+static TimestampTz
+result_time(uint64 row, int column)
+{
+	bool		isnull;
+
+	return DatumGetTimestampTz(result_datum(row, column, &isnull));
+}
+
+static Lot *
+find_lot(const Account *account, int64 lot_id)
+{
+	ListCell   *cell;
+
+	foreach(cell, account->lots)
+	{
+		Lot		   *lot = lfirst(cell);
+
+		if (lot->lot_id == lot_id)
+			return lot;
+	}
+	return NULL;
+}
+
+/* What a row says, of a lot that was not looked at before. */
+static Lot *
+lot_from_row(Account *account, uint64 row)
+{
+	Lot		   *lot = palloc0(sizeof(Lot));
+	bool		isnull;
+
+	lot->lot_id = result_int64(row, 1, 0);
+	lot->payment_id = result_text(row, 2);
+	lot->priority = DatumGetInt32(result_datum(row, 3, &isnull));
+	lot->has_priority = !isnull;
+	lot->expires_at = result_time(row, 4);
+	lot->granted = result_int64(row, 5, 0);
+	lot->row_remaining = result_int64(row, 6, 0);
+	lot->remaining = lot->lot_id == account->head_lot ?
+		account->head_remaining : lot->row_remaining;
+	lot->expired = result_int64(row, 7, 0);
+	lot->written_off = result_int64(row, 8, 0);
+	lot->reversed_expired = result_int64(row, 9, 0);
+	account->lots = lappend(account->lots, lot);
+	return lot;
+}
+
+/* The lots of a query's rows; what is in memory already is newer than its row. */
+static List *
+lots_from_rows(Account *account, uint64 n)
+{
+	List	   *lots = NIL;
+	uint64		row;
+
+	for (row = 0; row < n; row++)
+	{
+		Lot		   *lot = find_lot(account, result_int64(row, 1, 0));
+
+		lots = lappend(lots, lot ? lot : lot_from_row(account, row));
+	}
+	SPI_freetuptable(SPI_tuptable);
+	return lots;
+}
+
+Lot *
+account_lot(Account *account, int64 lot_id)
+{
+	Lot		   *lot = find_lot(account, lot_id);
+	Arguments	args = {0};
+
+	if (lot)
+		return lot;
+	add_text(&args, account->account_id);
+	add_int64(&args, lot_id, false);
+	if (query(account, &read_lot, &args) != 1)
+		elog(ERROR, "lot vanished");
+	return linitial(lots_from_rows(account, 1));
+}
+
+List *
+account_lots_of_payment(Account *account, const char *payment_id)
+{
+	Arguments	args = {0};
+
+	add_text(&args, account->account_id);
+	add_text(&args, payment_id);
+	return lots_from_rows(account, query(account, &lots_of_payment, &args));
+}
+
+static void
+write_lot_row(const Account *account, Lot *lot)
+{
+	Arguments	args = {0};
+
+	add_text(&args, account->account_id);
+	add_int64(&args, lot->lot_id, false);
+	add_datum(&args, TimestampTzGetDatum(lot->expires_at), false);
+	add_int64(&args, lot->granted, false);
+	add_int64(&args, lot->remaining, false);
+	add_int64(&args, lot->expired, false);
+	add_int64(&args, lot->written_off, false);
+	add_int64(&args, lot->reversed_expired, false);
+	statement_execute(&write_lot, &args);
+	lot->row_remaining = lot->remaining;
+	lot->changed = false;
+}
+
+/* Write the lots that were changed, but not what is left of that one. */
+static void
+write_lots(const Account *account, const Lot *head)
+{
+	ListCell   *cell;
+
+	foreach(cell, account->lots)
+	{
+		Lot		   *lot = lfirst(cell);
+		bool		stale = lot == head ?
+		lot->row_remaining == 0 : lot->row_remaining != lot->remaining;
+
+		CHECK_FOR_INTERRUPTS();
+		if (lot->changed || stale)
+			write_lot_row(account, lot);
+	}
+}
+
+/* From here on the rows say all that is true of the lots, the head's too. */
+static void
+unload_lots(Account *account)
+{
+	if (account->head_lot != 0)
+		(void) account_lot(account, account->head_lot);
+	write_lots(account, NULL);
+	account->lots = NIL;
+	account->head_lot = 0;
+	account->head_remaining = 0;
+	account->head_unknown = true;
+}
+
+/*
+ * The spending order
+ */
+
+static bool
+lot_precedes(const Lot *a, const Lot *b)
+{
+	if (a->has_priority != b->has_priority)
+		return a->has_priority;
+	if (a->has_priority && a->priority != b->priority)
+		return a->priority < b->priority;
+	if (a->expires_at != b->expires_at)
+		return a->expires_at < b->expires_at;
+	if ((a->payment_id == NULL) != (b->payment_id == NULL))
+		return a->payment_id == NULL;
+	return a->lot_id < b->lot_id;
+}
+
+/* Lots are unloaded: the next so many in order. */
+static List *
+load_lots_in_order(Account *account, int64 most)
+{
+	Arguments	args = {0};
+
+	add_text(&args, account->account_id);
+	add_int64(&args, most, false);
+	return lots_from_rows(account, query(account, &lots_in_order, &args));
+}
+
+/* The first of the lots in memory that have credits left. */
+static Lot *
+first_in_memory(const Account *account)
+{
+	Lot		   *first = NULL;
+	ListCell   *cell;
+
+	foreach(cell, account->lots)
+	{
+		Lot		   *lot = lfirst(cell);
+
+		if (lot->remaining > 0 && (first == NULL || lot_precedes(lot, first)))
+			first = lot;
+	}
+	return first;
+}
+
+/*
+ * The lot that is spent next, or NULL.  While something is left of the head,
+ * nothing that is not in memory can come before it.
+ */
+static Lot *
+first_lot(Account *account)
+{
+	Lot		   *head = account->head_lot ? account_lot(account, account->head_lot) : NULL;
+	Lot		   *first;
+
+	if (head && head->remaining > 0 && !account->head_unknown)
+		first = first_in_memory(account);
+	else
+	{
+		List	   *lots;
+
+		unload_lots(account);
+		lots = load_lots_in_order(account, 1);
+		first = lots == NIL ? NULL : linitial(lots);
+	}
+	account->head_lot = first ? first->lot_id : 0;
+	account->head_unknown = false;
+	return first;
+}
+
+static int64
+take_from_lot(Lot *lot, int64 credits, Taken *taken)
+{
+	int64		part = Min(credits, lot->remaining);
+
+	lot->remaining -= part;
+	taken_add(taken, lot->lot_id, part);
+	return part;
+}
+
+int64
+account_take(Account *account, int64 credits, Taken *taken)
+{
+	Lot		   *lot = credits > 0 ? first_lot(account) : NULL;
+	int64		most = FEW_LOTS;
+
+	if (lot)
+		credits -= take_from_lot(lot, credits, taken);
+	while (lot && credits > 0)
+	{
+		List	   *lots;
+		ListCell   *cell;
+
+		/* ever more at once, since those that were emptied are in the way */
+		unload_lots(account);
+		lots = load_lots_in_order(account, most);
+		most *= 4;
+		lot = NULL;
+		foreach(cell, lots)
+		{
+			lot = lfirst(cell);
+			credits -= take_from_lot(lot, credits, taken);
+			if (credits == 0)
+				break;
+		}
+		account->head_lot = lot ? lot->lot_id : 0;
+		account->head_unknown = lot == NULL;
+	}
+	return credits;
+}
+
+/*
+ * Entries
+ */
+
+int64
+account_available(const Account *account)
+{
+	return account->balance - account->held;
+}
+
+bool
+account_has_room(const Account *account, int64 credits)
+{
+	int64		balance;
+
+	return !pg_add_s64_overflow(account->balance, credits, &balance);
+}
+
+/* The floor is what is available, so that must be a number too. */
+static void
+add_to_balance(Account *account, int64 credits)
+{
+	int64		available;
+
+	if (pg_add_s64_overflow(account->balance, credits, &account->balance) ||
+		pg_sub_s64_overflow(account->balance, account->held, &available))
+		report_out_of_range();
+}
+
+static void
+insert_entry_row(const Account *account, const Entry *entry)
+{
+	const Taken *taken = entry->taken;
+	bool		several = taken && taken->count > 1;
+	int64		lot_id = taken && taken->count == 1 ? taken->lots[0] : entry->lot_id;
+	Arguments	args = {0};
+
+	add_text(&args, account->account_id);
+	add_int64(&args, account->seq, false);
+	add_text(&args, entry->kind);
+	add_int64(&args, entry->credits, false);
+	add_int64(&args, account->balance, false);
+	add_text(&args, entry->idempotency_key);
+	add_text(&args, entry->payment_id);
+	add_int64(&args, lot_id, lot_id == 0);
+	add_datum(&args, several ? taken_lots(taken) : (Datum) 0, !several);
+	add_datum(&args, several ? taken_credits(taken) : (Datum) 0, !several);
+	add_int64(&args, entry->reverses, false);
+	add_datum(&args, entry->metadata, !entry->has_metadata);
+	statement_execute(&insert_entry, &args);
+}
+
+void
+account_post(Account *account, const Entry *entry)
+{
+	add_to_balance(account, entry->credits);
+	account->seq++;
+	if (!is_reading(account))
+		insert_entry_row(account, entry);
+}
+
+static void
+post_of_lot(Account *account, const char *kind, int64 credits, const Lot *lot)
+{
+	Entry		entry = {
+		.kind = kind,
+		.credits = credits,
+		.payment_id = lot->payment_id,
+		.lot_id = lot->lot_id
+	};
+
+	account_post(account, &entry);
+}
+
+/*
+ * Credits come, return and expire
+ */
+
+void
+account_add_lot(Account *account, const Lot *terms)
+{
+	Lot		   *lot = palloc(sizeof(Lot));
+	Arguments	args = {0};
+
+	/* the head must be in memory, to be compared with */
+	if (account->head_lot != 0)
+		(void) account_lot(account, account->head_lot);
+	*lot = *terms;
+	lot->lot_id = account->seq;
+	lot->remaining = Max(Min(lot->granted, account_available(account)), 0);
+	lot->row_remaining = lot->remaining;
+	account->lots = lappend(account->lots, lot);
+	account->next_expiry = Min(account->next_expiry, lot->expires_at);
+
+	add_text(&args, account->account_id);
+	add_int64(&args, lot->lot_id, false);
+	add_text(&args, lot->payment_id);
+	add_datum(&args, Int32GetDatum(lot->priority), !lot->has_priority);
+	add_datum(&args, TimestampTzGetDatum(lot->expires_at), false);
+	add_int64(&args, lot->granted, false);
+	add_int64(&args, lot->remaining, false);
+	statement_execute(&insert_lot, &args);
+}
+
+static void
+expire_lot(Account *account, Lot *lot)
+{
+	int64		credits = lot->remaining;
+
+	if (credits == 0)
+		return;
+	lot->remaining = 0;
+	lot->expired += credits;
+	lot->changed = true;
+	post_of_lot(account, "expiry", -credits, lot);
+}
+
+static void
+make_good(Account *account, Lot *lot, int64 credits)
+{
+	if (credits == 0)
+		return;
+	lot->written_off -= credits;
+	lot->changed = true;
+	post_of_lot(account, "write_off", -credits, lot);
+}
+
+void
+account_return_to_lot(Account *account, Lot *lot, int64 credits)
+{
+	/* the head must be in memory, to be compared with */
+	if (account->head_lot != 0)
+		(void) account_lot(account, account->head_lot);
+	lot->remaining += credits;
+	if (lot->expires_at <= account->now)
+		expire_lot(account, lot);
+	else
+		account->next_expiry = Min(account->next_expiry, lot->expires_at);
+}
+
+void
+account_give_back(Account *account, const Taken *taken)
+{
+	int64		debt = taken_total(taken) - account_available(account);
+	int			i;
+
+	for (i = 0; i < taken->count; i++)
+	{
+		Lot		   *lot = account_lot(account, taken->lots[i]);
+		int64		credits = taken->credits[i];
+		int64		good = Min(credits, lot->written_off);
+		int64		owed;
+
+		CHECK_FOR_INTERRUPTS();
+		make_good(account, lot, good);
+		credits -= good;
+		owed = Max(Min(credits, debt), 0);
+		debt -= owed;
+		account_return_to_lot(account, lot, credits - owed);
+	}
+}
+
+void
+account_set_lot_expiry(Account *account, Lot *lot, TimestampTz expires_at)
+{
+	if (lot->expires_at == expires_at)
+		return;
+	lot->expires_at = expires_at;
+	lot->changed = true;
+	account->next_expiry = Min(account->next_expiry, expires_at);
+	/* it has another place in the spending order, perhaps not as the head */
+	account->head_unknown = true;
+}
+
+/*
+ * What has expired is entered
+ */
+
+static void
+expire_hold_row(const Account *account, const char *key)
+{
+	Arguments	args = {0};
+
+	if (is_reading(account))
+		return;
+	add_text(&args, account->account_id);
+	add_text(&args, key);
+	statement_execute(&expire_hold, &args);
+}
+
+static void
+find_hold_expiry(Account *account)
+{
+	Arguments	args = {0};
+
+	add_text(&args, account->account_id);
+	add_datum(&args, TimestampTzGetDatum(account->now), false);
+	account->hold_expiry = query(account, &first_hold_expiry, &args) == 0 ?
+		DT_NOEND : result_time(0, 1);
+}
+
+/* A hold that has expired, as holds_expired has it */
+typedef struct ExpiredHold
+{
+	char	   *idempotency_key;
+	int64		credits;
+	Taken		taken;
+} ExpiredHold;
+
+static ExpiredHold *
+read_expired_holds(Account *account, int64 most, uint64 *n)
+{
+	Arguments	args = {0};
+	ExpiredHold *holds;
+	uint64		row;
+	bool		isnull;
+
+	add_text(&args, account->account_id);
+	add_datum(&args, TimestampTzGetDatum(account->now), false);
+	add_int64(&args, most, false);
+	*n = query(account, &holds_expired, &args);
+	holds = palloc0(sizeof(ExpiredHold) * Max(*n, 1));
+	for (row = 0; row < *n; row++)
+	{
+		holds[row].idempotency_key = result_text(row, 1);
+		holds[row].credits = result_int64(row, 2, 0);
+		account->hold_expiry = result_time(row, 3);
+		taken_add_arrays(&holds[row].taken, result_datum(row, 4, &isnull),
+						 result_datum(row, 5, &isnull));
+	}
+	SPI_freetuptable(SPI_tuptable);
+	return holds;
+}
+
+/* Returns how many; if there may be more, hold_expiry stays at the last. */
+static int64
+enter_expired_holds(Account *account, int64 most)
+{
+	uint64		n;
+	ExpiredHold *holds = read_expired_holds(account, most, &n);
+	uint64		i;
+
+	for (i = 0; i < n; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		account->held -= holds[i].credits;
+		expire_hold_row(account, holds[i].idempotency_key);
+		account_give_back(account, &holds[i].taken);
+	}
+	if ((int64) n < most)
+		find_hold_expiry(account);
+	return (int64) n;
+}
+
+TimestampTz
+account_next_expiry(Account *account)
+{
+	TimestampTz next = DT_NOEND;
+	Arguments	args = {0};
+	ListCell   *cell;
+	Lot		   *head = account->head_lot ? find_lot(account, account->head_lot) : NULL;
+	bool		head_empty = account->head_lot != 0 &&
+	(head ? head->remaining : account->head_remaining) == 0;
+
+	add_text(&args, account->account_id);
+	add_datum(&args, TimestampTzGetDatum(account->now), false);
+	add_int64(&args, head_empty ? account->head_lot : 0, false);
+	if (query(account, &first_expiry, &args) > 0)
+		next = result_time(0, 1);
+	/* what has returned may not be in its row yet */
+	foreach(cell, account->lots)
+	{
+		Lot		   *lot = lfirst(cell);
+
+		if (lot->remaining > 0)
+			next = Min(next, lot->expires_at);
+	}
+	return next;
+}
+
+/* Returns how many; if there may be more, next_expiry stays at the last. */
+static int64
+enter_expired_lots(Account *account, int64 most)
+{
+	Arguments	args = {0};
+	List	   *lots;
+	ListCell   *cell;
+
+	add_text(&args, account->account_id);
+	add_datum(&args, TimestampTzGetDatum(account->now), false);
+	add_int64(&args, most, false);
+	lots = lots_from_rows(account, query(account, &lots_expired, &args));
+	foreach(cell, lots)
+	{
+		Lot		   *lot = lfirst(cell);
+
+		CHECK_FOR_INTERRUPTS();
+		expire_lot(account, lot);
+		account->next_expiry = lot->expires_at;
+	}
+	if (list_length(lots) < most)
+		account->next_expiry = account_next_expiry(account);
+	return list_length(lots);
+}
+
+static int64
+enter_expired(Account *account, int64 most)
+{
+	int64		entered = 0;
+
+	if (account->hold_expiry <= account->now)
+		entered += enter_expired_holds(account, most);
+	if (account->next_expiry <= account->now)
+		entered += enter_expired_lots(account, most);
+	return entered;
+}
+
+/*
+ * Opening and closing
+ */
+
+void
+account_queue(const char *account_id)
+{
+	uint64		hash = DatumGetUInt64(hash_any_extended((const unsigned char *) account_id,
+														(int) strlen(account_id), 0));
+	LOCKTAG		tag;
+
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, (uint32) (hash >> 32), (uint32) hash,
+						 QUEUE_LOCK_CLASS);
+	(void) LockAcquire(&tag, ExclusiveLock, false, false);
+}
+
+static void
+account_from_row(Account *account)
+{
+	bool		isnull;
+
+	account->balance = account->row_balance = result_int64(0, 1, 0);
+	account->held = account->row_held = result_int64(0, 2, 0);
+	account->seq = account->row_seq = result_int64(0, 3, 0);
+	account->head_lot = result_int64(0, 4, 0);
+	account->head_remaining = result_int64(0, 5, 0);
+	account->next_expiry = account->row_next_expiry = result_time(0, 6);
+	account->hold_expiry = account->row_hold_expiry = result_time(0, 7);
+	account->has_holds = result_bool(0, 8);
+	account->low_balance = DatumGetInt64(result_datum(0, 9, &isnull));
+	account->has_low_balance = !isnull;
+	SPI_freetuptable(SPI_tuptable);
+}
+
+static Statement *
+opening_statement(AccountOpening opening)
+{
+	return opening == OPEN_UNLESS_LOCKED ? &lock_account_unless_locked : &lock_account;
+}
+
+static bool
+lock_row(Account *account, AccountOpening opening)
+{
+	Statement  *stmt = opening_statement(opening);
+	Arguments	args = {0};
+
+	add_text(&args, account->account_id);
+	if (statement_execute(stmt, &args) > 0)
+		return true;
+	if (opening != OPEN_OR_CREATE)
+		return false;
+	statement_execute(&create_account, &args);
+	if (statement_execute(stmt, &args) == 0)
+		elog(ERROR, "account vanished while it was locked");
+	return true;
+}
+
+bool
+account_open_some(Account *account, const char *account_id, AccountOpening opening,
+				  int64 most, int64 *entered)
+{
+	memset(account, 0, sizeof(Account));
+	account->account_id = account_id;
+	*entered = 0;
+	if (opening != OPEN_UNLESS_LOCKED)
+		account_queue(account_id);
+	if (!lock_row(account, opening))
+		return false;
+	account_from_row(account);
+	account->now = GetCurrentTimestamp();
+	*entered = enter_expired(account, most);
+	return true;
+}
+
+bool
+account_open(Account *account, const char *account_id, AccountOpening opening)
+{
+	int64		entered;
+
+	return account_open_some(account, account_id, opening, PG_INT64_MAX, &entered);
+}
+
+bool
+account_read(Account *account, const char *account_id)
+{
+	Arguments	args = {0};
+
+	memset(account, 0, sizeof(Account));
+	account->account_id = account_id;
+	account->snapshot = RegisterSnapshot(GetTransactionSnapshot());
+	add_text(&args, account_id);
+	if (query(account, &read_account, &args) == 0)
+	{
+		account_finish_reading(account);
+		return false;
+	}
+	account_from_row(account);
+	account->now = GetCurrentTimestamp();
+	(void) enter_expired(account, PG_INT64_MAX);
+	return true;
+}
+
+void
+account_finish_reading(Account *account)
+{
+	UnregisterSnapshot(account->snapshot);
+	account->snapshot = InvalidSnapshot;
+}
+
+static void
+write_account_row(const Account *account)
+{
+	Arguments	args = {0};
+
+	add_text(&args, account->account_id);
+	add_int64(&args, account->balance, false);
+	add_int64(&args, account->held, false);
+	add_int64(&args, account->seq, false);
+	add_int64(&args, account->head_lot, account->head_lot == 0);
+	add_int64(&args, account->head_remaining, false);
+	add_datum(&args, TimestampTzGetDatum(account->next_expiry), false);
+	add_datum(&args, TimestampTzGetDatum(account->hold_expiry), false);
+	add_bool(&args, account->has_holds);
+	add_int64(&args, account->row_balance, false);
+	add_int64(&args, account->row_held, false);
+	add_int64(&args, account->row_seq, false);
+	if (statement_execute(&write_account, &args) != 1)
+		elog(ERROR, "account changed while it was locked");
+}
+
+static bool
+is_as_its_row(const Account *account)
+{
+	return account->lots == NIL && !account->head_unknown &&
+		account->balance == account->row_balance && account->held == account->row_held &&
+		account->seq == account->row_seq &&
+		account->next_expiry == account->row_next_expiry &&
+		account->hold_expiry == account->row_hold_expiry;
+}
+
+void
+account_close(Account *account)
+{
+	if (is_as_its_row(account))
+		return;
+	if (account->lots != NIL || account->head_unknown)
+	{
+		Lot		   *head = first_lot(account);
+
+		write_lots(account, head);
+		account->head_remaining = head ? head->remaining : 0;
+	}
+	write_account_row(account);
+	if (account->has_low_balance)
+		account_notify(account->account_id, account->row_balance - account->row_held,
+					   account_available(account), account->low_balance);
+}
+
+void
+account_notify(const char *account_id, int64 available_before, int64 available_after,
+			   int64 low_balance)
+{
+	if (available_before >= low_balance && available_after < low_balance)
+		Async_Notify(LOW_BALANCE_CHANNEL, account_id);
+}

@@ -1,0 +1,82 @@
+/*-------------------------------------------------------------------------
+ *
+ * mutation.h
+ *	  What the SQL functions that change an account have in common: the rules
+ *	  of their keys, their errors and their answer.
+ *
+ * A key belongs to one operation of an account.  The same operation with the
+ * same credits again is a duplicate, which changes nothing; anything else is
+ * PT409.
+ *
+ * Portions Copyright (c) 2026, stripe_credit contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef MUTATION_H
+#define MUTATION_H
+
+#include "fmgr.h"
+
+#include "ledger.h"
+
+/* The answer: (seq, balance, held, available, duplicate) */
+typedef struct Mutation
+{
+	int64		seq;			/* 0: nothing entered the ledger */
+	int64		balance;
+	int64		held;
+	bool		duplicate;
+} Mutation;
+
+#define MUTATION_COLUMNS	5
+
+extern void mutation_values(const Mutation *mutation, Datum *values, bool *nulls);
+
+/* A function's result of one row; to be called outside of SPI. */
+extern Datum row_result(FunctionCallInfo fcinfo, Datum *values, bool *nulls);
+extern Datum mutation_result(FunctionCallInfo fcinfo, const Mutation *mutation);
+
+/* Close an account, and say what has become of it. */
+extern Mutation mutation_close(Account *account, int64 seq, bool duplicate);
+
+/*
+ * Whether a key was used before, for the same: the seq of what it was used for
+ * then is in *seq.  Raises PT409 if it was used for something else.
+ */
+extern bool mutation_is_duplicate(const Account *account, const char *key, const char *kind,
+								  int64 credits, int64 *seq);
+
+/*
+ * What an update of an account's row that took credits from its head lot
+ * returned.
+ */
+typedef struct HeadTaken
+{
+	int64		balance;
+	int64		held;
+	int64		seq;
+	int64		head_lot;
+	bool		has_holds;		/* before it */
+	bool		late;			/* something had expired when it got the row */
+	bool		has_low_balance;
+	int64		low_balance;
+} HeadTaken;
+
+#define HEAD_TAKEN_RETURNING \
+	"RETURNING balance, held, seq, head_lot, has_holds, " \
+	"least(next_expiry, hold_expiry) <= clock_timestamp(), low_balance"
+
+/* The head has so many, and nothing has expired that was not entered. */
+#define HEAD_HAS_CREDITS \
+	"WHERE account_id = $1 AND head_remaining >= $2 " \
+	"AND next_expiry > clock_timestamp() AND hold_expiry > clock_timestamp() "
+
+extern void head_taken_from_row(HeadTaken *head);
+extern void head_taken_notify(const char *account_id, const HeadTaken *head, int64 credits);
+
+/* PT402 and PT404 */
+extern void report_not_enough(int64 available, int64 credits) pg_attribute_noreturn();
+
+extern void report_unknown(const char *what) pg_attribute_noreturn();
+
+#endif							/* MUTATION_H */
