@@ -34,7 +34,7 @@
 
 #define SELECT_ACCOUNT \
 	"SELECT balance, held, seq, head_lot, head_remaining, next_expiry, hold_expiry, " \
-	"has_holds, low_balance FROM stripe_credit.account WHERE account_id = $1"
+	"low_balance FROM stripe_credit.account WHERE account_id = $1"
 
 static Statement read_account = {SELECT_ACCOUNT, 1, {TEXTOID}};
 
@@ -53,11 +53,10 @@ static Statement create_account = {
 /* The row is locked: that it is as it was is a second guard. */
 static Statement write_account = {
 	"UPDATE stripe_credit.account SET balance = $2, held = $3, floor = least(0, $2 - $3), "
-	"seq = $4, head_lot = $5, head_remaining = $6, next_expiry = $7, hold_expiry = $8, "
-	"has_holds = $9 "
-	"WHERE account_id = $1 AND balance = $10 AND held = $11 AND seq = $12",
-	12, {TEXTOID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID,
-	BOOLOID, INT8OID, INT8OID, INT8OID}
+	"seq = $4, head_lot = $5, head_remaining = $6, next_expiry = $7, hold_expiry = $8 "
+	"WHERE account_id = $1 AND balance = $9 AND held = $10 AND seq = $11",
+	11, {TEXTOID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID,
+	INT8OID, INT8OID, INT8OID}
 };
 
 static Statement insert_entry = {
@@ -738,9 +737,12 @@ account_from_row(Account *account)
 	account->head_lot = result_int64(0, 4, 0);
 	account->head_remaining = result_int64(0, 5, 0);
 	account->next_expiry = account->row_next_expiry = result_time(0, 6);
-	account->hold_expiry = account->row_hold_expiry = result_time(0, 7);
-	account->has_holds = result_bool(0, 8);
-	account->low_balance = DatumGetInt64(result_datum(0, 9, &isnull));
+	account->hold_expiry = DatumGetTimestampTz(result_datum(0, 7, &isnull));
+	account->has_holds = !isnull;
+	if (isnull)
+		account->hold_expiry = DT_NOEND;
+	account->row_hold_expiry = account->hold_expiry;
+	account->low_balance = DatumGetInt64(result_datum(0, 8, &isnull));
 	account->has_low_balance = !isnull;
 	SPI_freetuptable(SPI_tuptable);
 }
@@ -832,8 +834,7 @@ write_account_row(const Account *account)
 	add_int64(&args, account->head_lot, account->head_lot == 0);
 	add_int64(&args, account->head_remaining, false);
 	add_datum(&args, TimestampTzGetDatum(account->next_expiry), false);
-	add_datum(&args, TimestampTzGetDatum(account->hold_expiry), false);
-	add_bool(&args, account->has_holds);
+	add_datum(&args, TimestampTzGetDatum(account->hold_expiry), !account->has_holds);
 	add_int64(&args, account->row_balance, false);
 	add_int64(&args, account->row_held, false);
 	add_int64(&args, account->row_seq, false);

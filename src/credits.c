@@ -32,6 +32,7 @@ stripe_credit_balance(PG_FUNCTION_ARGS)
 {
 	char	   *account_id = account_argument(fcinfo, 0);
 	AccountBalance balance;
+	TupleDesc	row_type;
 	Datum		values[4];
 	bool		nulls[4] = {false};
 
@@ -44,7 +45,9 @@ stripe_credit_balance(PG_FUNCTION_ARGS)
 	values[2] = Int64GetDatum(balance.balance - balance.held);
 	values[3] = TimestampTzGetDatum(balance.next_expiry);
 	nulls[3] = TIMESTAMP_IS_NOEND(balance.next_expiry);
-	return row_result(fcinfo, values, nulls);
+	if (get_call_result_type(fcinfo, NULL, &row_type) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(row_type), values, nulls));
 }
 
 /* Lock the account of credits that come, made if the settings say so. */
@@ -108,7 +111,7 @@ stripe_credit_grant_credits(PG_FUNCTION_ARGS)
 		answer = mutation_close(&account, account.seq, false);
 	}
 	SPI_finish();
-	return mutation_result(fcinfo, &answer);
+	return mutation_result(&answer);
 }
 
 /* A reason is kept as {"reason": ...}. */
@@ -184,5 +187,5 @@ stripe_credit_adjust_credits(PG_FUNCTION_ARGS)
 		answer = mutation_close(&account, account.seq, false);
 	}
 	SPI_finish();
-	return mutation_result(fcinfo, &answer);
+	return mutation_result(&answer);
 }

@@ -52,8 +52,8 @@ static Statement close_hold = {
 
 static Statement hold_from_head = {
 	"UPDATE stripe_credit.account SET held = held + $2, head_remaining = head_remaining - $2, "
-	"hold_expiry = least(hold_expiry, $3), has_holds = true "
-	HEAD_HAS_CREDITS HEAD_TAKEN_RETURNING,
+	"hold_expiry = least(hold_expiry, $3) "
+	IF_HEAD_HAS_CREDITS,
 	3, {TEXTOID, INT8OID, TIMESTAMPTZOID}
 };
 
@@ -225,7 +225,7 @@ stripe_credit_hold(PG_FUNCTION_ARGS)
 	if (!hold_quickly(&request, &answer))
 		hold_with_care(&request, &answer);
 	SPI_finish();
-	return mutation_result(fcinfo, &answer);
+	return mutation_result(&answer);
 }
 
 /*
@@ -326,7 +326,7 @@ stripe_credit_capture(PG_FUNCTION_ARGS)
 	else
 		report_closed(&hold);
 	SPI_finish();
-	return mutation_result(fcinfo, &answer);
+	return mutation_result(&answer);
 }
 
 Datum
@@ -349,5 +349,5 @@ stripe_credit_release(PG_FUNCTION_ARGS)
 	}
 	answer = mutation_close(&account, 0, hold.state != HOLD_OPEN);
 	SPI_finish();
-	return mutation_result(fcinfo, &answer);
+	return mutation_result(&answer);
 }

@@ -11,6 +11,7 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "common/int.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
@@ -21,6 +22,7 @@
 #include "statement.h"
 
 PG_FUNCTION_INFO_V1(stripe_credit_is_key);
+PG_FUNCTION_INFO_V1(stripe_credit_account_is_sound);
 
 /*
  * A purchase whose lot comes last in the spending order, so that it can only be
@@ -34,7 +36,8 @@ static Statement purchase_at_end = {
 	"head_lot = CASE WHEN head_lot IS NULL AND balance + $2 > held "
 	"THEN seq + 1 ELSE head_lot END "
 	"WHERE account_id = $1 AND balance <= 9223372036854775807 - $2 "
-	"AND next_expiry > clock_timestamp() AND hold_expiry > clock_timestamp() "
+	"AND next_expiry > clock_timestamp() "
+	"AND (hold_expiry IS NULL OR hold_expiry > clock_timestamp()) "
 	"RETURNING seq, balance, balance - held",
 	2, {TEXTOID, INT8OID}
 };
@@ -94,6 +97,21 @@ stripe_credit_is_key(PG_FUNCTION_ARGS)
 	text	   *key = PG_GETARG_TEXT_PP(0);
 
 	PG_RETURN_BOOL(is_key(VARDATA_ANY(key), VARSIZE_ANY_EXHDR(key)));
+}
+
+/* The CHECK of the account table: the second guard against spending too much. */
+Datum
+stripe_credit_account_is_sound(PG_FUNCTION_ARGS)
+{
+	text	   *account_id = PG_GETARG_TEXT_PP(0);
+	int64		balance = PG_GETARG_INT64(1);
+	int64		held = PG_GETARG_INT64(2);
+	int64		floor = PG_GETARG_INT64(3);
+	int64		available;
+
+	PG_RETURN_BOOL(floor <= 0 && !pg_sub_s64_overflow(balance, held, &available) &&
+				   available >= floor &&
+				   is_key(VARDATA_ANY(account_id), VARSIZE_ANY_EXHDR(account_id)));
 }
 
 TimestampTz

@@ -10,7 +10,10 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "catalog/pg_type.h"
 #include "funcapi.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
 
 #include "errors.h"
 #include "mutation.h"
@@ -28,24 +31,39 @@ mutation_values(const Mutation *mutation, Datum *values, bool *nulls)
 	values[4] = BoolGetDatum(mutation->duplicate);
 }
 
-Datum
-row_result(FunctionCallInfo fcinfo, Datum *values, bool *nulls)
+/*
+ * The same for all of these functions, so that it need not be looked up in each
+ * call.
+ */
+static TupleDesc
+mutation_row_type(void)
 {
-	TupleDesc	tupdesc;
+	static TupleDesc row_type = NULL;
 
-	if (get_call_result_type(fcinfo, NULL, &tupdesc) != TYPEFUNC_COMPOSITE)
-		elog(ERROR, "return type must be a row type");
-	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(tupdesc), values, nulls));
+	if (row_type == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+		TupleDesc	desc = CreateTemplateTupleDesc(MUTATION_COLUMNS);
+
+		TupleDescInitEntry(desc, 1, "seq", INT8OID, -1, 0);
+		TupleDescInitEntry(desc, 2, "balance", INT8OID, -1, 0);
+		TupleDescInitEntry(desc, 3, "held", INT8OID, -1, 0);
+		TupleDescInitEntry(desc, 4, "available", INT8OID, -1, 0);
+		TupleDescInitEntry(desc, 5, "duplicate", BOOLOID, -1, 0);
+		row_type = BlessTupleDesc(desc);
+		MemoryContextSwitchTo(old);
+	}
+	return row_type;
 }
 
 Datum
-mutation_result(FunctionCallInfo fcinfo, const Mutation *mutation)
+mutation_result(const Mutation *mutation)
 {
 	Datum		values[MUTATION_COLUMNS];
 	bool		nulls[MUTATION_COLUMNS];
 
 	mutation_values(mutation, values, nulls);
-	return row_result(fcinfo, values, nulls);
+	return HeapTupleGetDatum(heap_form_tuple(mutation_row_type(), values, nulls));
 }
 
 Mutation
@@ -91,14 +109,19 @@ mutation_is_duplicate(const Account *account, const char *key, const char *kind,
 void
 head_taken_from_row(HeadTaken *head)
 {
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz next_expiry;
+	TimestampTz hold_expiry;
 	bool		isnull;
 
 	head->balance = result_int64(0, 1, 0);
 	head->held = result_int64(0, 2, 0);
 	head->seq = result_int64(0, 3, 0);
 	head->head_lot = result_int64(0, 4, 0);
-	head->has_holds = result_bool(0, 5);
-	head->late = result_bool(0, 6);
+	next_expiry = DatumGetTimestampTz(result_datum(0, 5, &isnull));
+	hold_expiry = DatumGetTimestampTz(result_datum(0, 6, &isnull));
+	head->has_holds = !isnull;
+	head->late = next_expiry <= now || (head->has_holds && hold_expiry <= now);
 	head->low_balance = DatumGetInt64(result_datum(0, 7, &isnull));
 	head->has_low_balance = !isnull;
 	SPI_freetuptable(SPI_tuptable);

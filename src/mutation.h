@@ -15,8 +15,6 @@
 #ifndef MUTATION_H
 #define MUTATION_H
 
-#include "fmgr.h"
-
 #include "ledger.h"
 
 /* The answer: (seq, balance, held, available, duplicate) */
@@ -32,9 +30,8 @@ typedef struct Mutation
 
 extern void mutation_values(const Mutation *mutation, Datum *values, bool *nulls);
 
-/* A function's result of one row; to be called outside of SPI. */
-extern Datum row_result(FunctionCallInfo fcinfo, Datum *values, bool *nulls);
-extern Datum mutation_result(FunctionCallInfo fcinfo, const Mutation *mutation);
+/* As a function's result; to be called outside of SPI. */
+extern Datum mutation_result(const Mutation *mutation);
 
 /* Close an account, and say what has become of it. */
 extern Mutation mutation_close(Account *account, int64 seq, bool duplicate);
@@ -56,21 +53,17 @@ typedef struct HeadTaken
 	int64		held;
 	int64		seq;
 	int64		head_lot;
-	bool		has_holds;		/* before it */
-	bool		late;			/* something had expired when it got the row */
+	bool		has_holds;
+	bool		late;			/* something has expired that is to be entered first */
 	bool		has_low_balance;
 	int64		low_balance;
 } HeadTaken;
 
-#define HEAD_TAKEN_RETURNING \
-	"RETURNING balance, held, seq, head_lot, has_holds, " \
-	"least(next_expiry, hold_expiry) <= clock_timestamp(), low_balance"
-
-/* The head has so many, and nothing has expired that was not entered. */
-#define HEAD_HAS_CREDITS \
+#define IF_HEAD_HAS_CREDITS \
 	"WHERE account_id = $1 AND head_remaining >= $2 " \
-	"AND next_expiry > clock_timestamp() AND hold_expiry > clock_timestamp() "
+	"RETURNING balance, held, seq, head_lot, next_expiry, hold_expiry, low_balance"
 
+/* Whether it is late is judged by the clock, now that the row is locked. */
 extern void head_taken_from_row(HeadTaken *head);
 extern void head_taken_notify(const char *account_id, const HeadTaken *head, int64 credits);
 

@@ -35,7 +35,7 @@ PG_FUNCTION_INFO_V1(stripe_credit_reverse_spend);
 static Statement spend_from_head = {
 	"UPDATE stripe_credit.account SET balance = balance - $2, seq = seq + $3, "
 	"head_remaining = head_remaining - $2 "
-	HEAD_HAS_CREDITS HEAD_TAKEN_RETURNING,
+	IF_HEAD_HAS_CREDITS,
 	3, {TEXTOID, INT8OID, INT8OID}
 };
 
@@ -54,8 +54,7 @@ static Statement insert_spend = {
 };
 
 static Statement insert_spend_once = {
-	INSERT_SPEND " ON CONFLICT (account_id, idempotency_key, reverses) "
-	"WHERE idempotency_key IS NOT NULL DO NOTHING",
+	INSERT_SPEND " ON CONFLICT (account_id, idempotency_key, reverses) DO NOTHING",
 	7, {TEXTOID, INT8OID, INT8OID, INT8OID, INT8OID, JSONBOID, TEXTOID}
 };
 
@@ -214,7 +213,7 @@ stripe_credit_spend(PG_FUNCTION_ARGS)
 	if (!spend_quickly(account_id, &spend, &answer))
 		spend_with_care(account_id, &spend, &answer);
 	SPI_finish();
-	return mutation_result(fcinfo, &answer);
+	return mutation_result(&answer);
 }
 
 /*
@@ -524,5 +523,5 @@ stripe_credit_reverse_spend(PG_FUNCTION_ARGS)
 		answer = mutation_close(&account, seq, false);
 	}
 	SPI_finish();
-	return mutation_result(fcinfo, &answer);
+	return mutation_result(&answer);
 }
