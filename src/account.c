@@ -10,6 +10,7 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "commands/async.h"
 #include "common/hashfn.h"
@@ -28,6 +29,9 @@
 #define QUEUE_LOCK_CLASS	0x5343
 
 #define LOW_BALANCE_CHANNEL	"stripe_credit_low_balance"
+
+/* In how many lines a transaction may stand */
+#define MOST_PLACES			50
 
 /* How many lots are read at once when one was not enough, to begin with */
 #define FEW_LOTS			16
@@ -714,16 +718,39 @@ enter_expired(Account *account, int64 most)
  * Opening and closing
  */
 
+static int	places = 0;
+
+static void
+forget_places(XactEvent event, void *arg)
+{
+	places = 0;
+}
+
+/*
+ * The lock table is of a fixed size, so a transaction that changes very many
+ * accounts does without after the first of them; and it never comes back to one
+ * that it changed without.
+ */
 void
 account_queue(const char *account_id)
 {
-	uint64		hash = DatumGetUInt64(hash_any_extended((const unsigned char *) account_id,
-														(int) strlen(account_id), 0));
+	static bool registered = false;
+	uint64		hash;
 	LOCKTAG		tag;
 
+	if (!registered)
+	{
+		RegisterXactCallback(forget_places, NULL);
+		registered = true;
+	}
+	if (places >= MOST_PLACES)
+		return;
+	hash = DatumGetUInt64(hash_any_extended((const unsigned char *) account_id,
+											(int) strlen(account_id), 0));
 	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, (uint32) (hash >> 32), (uint32) hash,
 						 QUEUE_LOCK_CLASS);
-	(void) LockAcquire(&tag, ExclusiveLock, false, false);
+	if (LockAcquire(&tag, ExclusiveLock, false, false) == LOCKACQUIRE_OK)
+		places++;
 }
 
 static void

@@ -33,8 +33,10 @@ static Statement find_hold = {
 	2, {TEXTOID, TEXTOID}
 };
 
+/* Key by key: a plan for = ANY could read all holds of the account instead. */
 static Statement find_any_hold = {
-	"SELECT FROM stripe_credit.hold WHERE account_id = $1 AND idempotency_key = ANY ($2) LIMIT 1",
+	"SELECT FROM pg_catalog.unnest($2) AS k (key), LATERAL (SELECT FROM stripe_credit.hold h "
+	"WHERE h.account_id = $1 AND h.idempotency_key = k.key OFFSET 0) AS h LIMIT 1",
 	2, {TEXTOID, TEXTARRAYOID}
 };
 

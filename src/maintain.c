@@ -17,20 +17,18 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/jsonb.h"
-#include "utils/memutils.h"
 #include "utils/numeric.h"
-#include "utils/resowner.h"
 
 #include "account.h"
 #include "settings.h"
 #include "statement.h"
+#include "subtransaction.h"
 #include "webhook.h"
 
 PG_FUNCTION_INFO_V1(stripe_credit_maintain);
@@ -45,7 +43,7 @@ typedef struct Work
 	int64		retried;
 	int64		applied;
 	int64		pruned;
-	bool		complete;		/* nothing expired or old was left */
+	bool		complete;		/* nothing was left or passed over */
 } Work;
 
 static Statement accounts_with_expired_holds = {
@@ -146,30 +144,33 @@ enter_expired_of(Statement *accounts, Work *work)
  * What waits
  */
 
-/* In a subtransaction of its own, so that one event can't spoil the others. */
-static void
-retry_in_subtransaction(const char *event_id, const Settings *settings, Work *work)
+typedef struct Retry
 {
+	const char *event_id;
+	const Settings *settings;
+	bool		done;			/* not passed over */
+	EventStatus status;
+} Retry;
+
+static void
+retry_event(void *argument)
+{
+	Retry	   *retry = argument;
 	int			save_nestlevel = NewGUCNestLevel();
 	Arguments	args = {0};
-	EventStatus status;
 
 	(void) set_config_option("lock_timeout", LOCK_TIMEOUT, PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, 0, false);
-	if (webhook_retry(event_id, settings, &status))
+	retry->done = webhook_retry(retry->event_id, retry->settings, &retry->status);
+	if (retry->done)
 	{
-		work->retried++;
-		if (status == STATUS_APPLIED || status == STATUS_DUPLICATE)
-			work->applied++;
-		add_text(&args, event_id);
+		add_text(&args, retry->event_id);
 		statement_execute(&set_tried, &args);
 	}
-	else
-		work->complete = false;
 	AtEOXact_GUC(true, save_nestlevel);
 }
 
-/* Whether the transaction as a whole can go on after an error. */
+/* Whether it is no more than one event's: the transaction as a whole can go on. */
 static bool
 is_of_one_event(int sqlerrcode)
 {
@@ -182,9 +183,8 @@ is_of_one_event(int sqlerrcode)
 
 /* What it was is told by its SQLSTATE only: the rest may quote the event. */
 static void
-note_failure(const char *event_id, ErrorData *error, Work *work)
+note_failure(const char *event_id, const ErrorData *error)
 {
-	work->complete = false;
 	if (error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ||
 		error->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED)
 		return;
@@ -197,34 +197,19 @@ note_failure(const char *event_id, ErrorData *error, Work *work)
 static void
 retry(const char *event_id, const Settings *settings, Work *work)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	Work		before = *work;
+	Retry		retry = {.event_id = event_id, .settings = settings};
+	ErrorData  *error = try_in_subtransaction(retry_event, &retry, is_of_one_event);
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
+	if (error)
+		note_failure(event_id, error);
+	if (error || !retry.done)
 	{
-		retry_in_subtransaction(event_id, settings, work);
-		ReleaseCurrentSubTransaction();
+		work->complete = false;
+		return;
 	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		if (!is_of_one_event(error->sqlerrcode))
-			PG_RE_THROW();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		*work = before;
-		note_failure(event_id, error, work);
-		FreeErrorData(error);
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
+	work->retried++;
+	if (retry.status == STATUS_APPLIED || retry.status == STATUS_DUPLICATE)
+		work->applied++;
 }
 
 static void

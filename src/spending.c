@@ -27,6 +27,7 @@
 #include "hold.h"
 #include "mutation.h"
 #include "statement.h"
+#include "subtransaction.h"
 
 PG_FUNCTION_INFO_V1(stripe_credit_spend);
 PG_FUNCTION_INFO_V1(stripe_credit_spend_many);
@@ -65,11 +66,6 @@ static Statement insert_spends = {
 	"FROM ROWS FROM (pg_catalog.unnest($4), pg_catalog.unnest($5), pg_catalog.unnest($6)) "
 	"WITH ORDINALITY AS u (credits, balance, key, n)",
 	6, {TEXTOID, INT8OID, INT8OID, INT8ARRAYOID, INT8ARRAYOID, TEXTARRAYOID}
-};
-
-static Statement find_any_key = {
-	"SELECT FROM stripe_credit.ledger WHERE account_id = $1 AND idempotency_key = ANY ($2) LIMIT 1",
-	2, {TEXTOID, TEXTARRAYOID}
 };
 
 typedef struct Spend
@@ -227,6 +223,8 @@ typedef struct Batch
 	Spend	   *spends;
 	Mutation   *answers;
 	int64		total;
+	bool		has_keys;
+	bool		done;
 } Batch;
 
 static void
@@ -314,6 +312,7 @@ read_keys(FunctionCallInfo fcinfo, int n, Batch *batch)
 			continue;
 		check_key(DatumGetTextPP(elements[i]), "idempotency_key");
 		batch->spends[i].key = TextDatumGetCString(elements[i]);
+		batch->has_keys = true;
 	}
 	check_keys_differ(batch);
 }
@@ -334,17 +333,6 @@ batch_keys(const Batch *batch)
 	}
 	return PointerGetDatum(construct_md_array(elements, nulls, 1, unconstify(int *, &batch->count),
 											  &lower, TEXTOID, -1, false, TYPALIGN_INT));
-}
-
-static bool
-any_key_is_used(const Batch *batch, const HeadTaken *head, Datum keys)
-{
-	Arguments	args = {0};
-
-	add_text(&args, batch->account_id);
-	add_datum(&args, keys, false);
-	return statement_execute(&find_any_key, &args) > 0 ||
-		(head->has_holds && hold_has_any_key(batch->account_id, keys));
 }
 
 /* All of them came from the head lot, and left this. */
@@ -376,23 +364,45 @@ insert_batch(Batch *batch, const HeadTaken *head, Datum keys)
 	statement_execute(&insert_spends, &args);
 }
 
-static bool
-spend_many_quickly(Batch *batch)
+static void
+try_batch(void *argument)
 {
+	Batch	   *batch = argument;
 	HeadTaken	head;
 	Datum		keys;
 
+	batch->done = false;
 	if (!take_from_head(batch->account_id, batch->total, batch->count, &head))
-		return false;
+		return;
 	keys = batch_keys(batch);
-	if (head.late || any_key_is_used(batch, &head, keys))
+	if (head.late || (head.has_holds && hold_has_any_key(batch->account_id, keys)))
 	{
 		undo_take_from_head(batch->account_id, batch->total, batch->count);
-		return false;
+		return;
 	}
 	insert_batch(batch, &head, keys);
 	head_taken_notify(batch->account_id, &head, batch->total);
-	return true;
+	batch->done = true;
+}
+
+static bool
+is_unique_violation(int sqlerrcode)
+{
+	return sqlerrcode == ERRCODE_UNIQUE_VIOLATION;
+}
+
+/*
+ * A key that was used makes it fail, which is cheaper than to look for each of
+ * them before.
+ */
+static bool
+spend_many_quickly(Batch *batch)
+{
+	if (!batch->has_keys)
+		try_batch(batch);
+	else if (try_in_subtransaction(try_batch, batch, is_unique_violation))
+		return false;
+	return batch->done;
 }
 
 /* Which of them were made before; returns what the others come to. */
