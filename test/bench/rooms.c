@@ -19,6 +19,7 @@
 #include <openssl/evp.h>
 
 #include "event.h"
+#include "random.h"
 #include "sample.h"
 #include "signature.h"
 
@@ -182,7 +183,7 @@ main(void)
 {
 	static const size_t sizes[] = {1024, 3072, LARGEST};
 	static char text[LARGEST];
-	uint64_t	random_state = sample_seed();
+	uint64_t	random_state = random_seed();
 	Sample		sample;
 	Body		body;
 	size_t		i;

@@ -12,10 +12,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <time.h>
 
 #include <openssl/evp.h>
+
+#include "random.h"
 
 /* Pretty-printed, with all that a session of a card payment carries. */
 static const char template[] =
@@ -149,27 +150,6 @@ fail(const char *what)
 	exit(1);
 }
 
-uint64_t
-sample_seed(void)
-{
-	uint64_t	seed;
-
-	if (getrandom(&seed, sizeof(seed), 0) != sizeof(seed))
-		fail("getrandom");
-	return seed;
-}
-
-/* splitmix64 */
-static uint64_t
-next_random(uint64_t *state)
-{
-	uint64_t	z = (*state += UINT64_C(0x9E3779B97F4A7C15));
-
-	z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
-	z = (z ^ (z >> 27)) * UINT64_C(0x94D049BB133111EB);
-	return z ^ (z >> 31);
-}
-
 /*
  * A prefix, the time in six digits that sort like it, and random digits: so
  * Stripe's ids are made, and so they go to the right edge of an index.
@@ -185,7 +165,7 @@ make_id(char *out, const char *prefix, time_t now, int digits, uint64_t *random_
 	for (i = 5; i >= 0; i--, now /= 62)
 		out[length + i] = base62[now % 62];
 	for (i = 0; i < digits; i++)
-		out[length + 6 + i] = base62[next_random(random_state) % 62];
+		out[length + 6 + i] = base62[random_next(random_state) % 62];
 	out[length + 6 + digits] = '\0';
 }
 
@@ -231,7 +211,7 @@ sample_make(Sample *sample, uint64_t *random_state)
 	make_id(payment_id, "pi_3", now, 17, random_state);
 	make_id(customer_id, "cus_", now, 8, random_state);
 	snprintf(account_id, sizeof(account_id), "00000000-0000-4000-8000-%012u",
-			 (unsigned int) (next_random(random_state) % SAMPLE_ACCOUNTS));
+			 (unsigned int) (random_next(random_state) % SAMPLE_ACCOUNTS));
 	sample->length = snprintf(sample->body, SAMPLE_ROOM, template, sample->event_id,
 							  (long long) now, session_id, (long long) now - 60, customer_id,
 							  (long long) now + 86400, account_id, payment_id);

@@ -28,9 +28,6 @@ typedef struct Sample
 /* A paid checkout.session.completed; no two of them share an id. */
 extern void sample_make(Sample *sample, uint64_t *random_state);
 
-/* A random_state to begin with. */
-extern uint64_t sample_seed(void);
-
 /* Sign any body, as Stripe would at this moment. */
 extern void sample_sign(const char *body, size_t length, char *signature, size_t room);
 
