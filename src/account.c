@@ -731,12 +731,13 @@ forget_places(XactEvent event, void *arg)
  * accounts does without after the first of them; and it never comes back to one
  * that it changed without.
  */
-void
-account_queue(const char *account_id)
+static bool
+take_place(const char *account_id, bool dont_wait)
 {
 	static bool registered = false;
 	uint64		hash;
 	LOCKTAG		tag;
+	LockAcquireResult result;
 
 	if (!registered)
 	{
@@ -744,13 +745,21 @@ account_queue(const char *account_id)
 		registered = true;
 	}
 	if (places >= MOST_PLACES)
-		return;
+		return true;
 	hash = DatumGetUInt64(hash_any_extended((const unsigned char *) account_id,
 											(int) strlen(account_id), 0));
 	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, (uint32) (hash >> 32), (uint32) hash,
 						 QUEUE_LOCK_CLASS);
-	if (LockAcquire(&tag, ExclusiveLock, false, false) == LOCKACQUIRE_OK)
+	result = LockAcquire(&tag, ExclusiveLock, false, dont_wait);
+	if (result == LOCKACQUIRE_OK)
 		places++;
+	return result != LOCKACQUIRE_NOT_AVAIL;
+}
+
+void
+account_queue(const char *account_id)
+{
+	(void) take_place(account_id, false);
 }
 
 static void
@@ -804,9 +813,7 @@ account_open_some(Account *account, const char *account_id, AccountOpening openi
 	memset(account, 0, sizeof(Account));
 	account->account_id = account_id;
 	*entered = 0;
-	if (opening != OPEN_UNLESS_LOCKED)
-		account_queue(account_id);
-	if (!lock_row(account, opening))
+	if (!take_place(account_id, opening == OPEN_UNLESS_LOCKED) || !lock_row(account, opening))
 		return false;
 	account_from_row(account);
 	account->now = GetCurrentTimestamp();

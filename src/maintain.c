@@ -284,7 +284,7 @@ stripe_credit_maintain(PG_FUNCTION_ARGS)
 				 errmsg("max_rows must be greater than zero")));
 	work.most = PG_GETARG_INT32(0);
 
-	/* what waits comes first: it takes its place in line, which precedes locks */
+	/* what waits comes first, while there are few locks to be in anybody's way */
 	SPI_connect();
 	retry_waiting(&work);
 	enter_expired_of(&accounts_with_expired_holds, &work);

@@ -34,13 +34,15 @@ try_in_subtransaction(void (*work) (void *argument), void *argument,
 	{
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
-		if (!may_go_on(error->sqlerrcode))
-			PG_RE_THROW();
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(context);
 	CurrentResourceOwner = owner;
+
+	/* our own subtransaction must have ended, or the session would be left in it */
+	if (error && !may_go_on(error->sqlerrcode))
+		ReThrowError(error);
 	return error;
 }

@@ -154,6 +154,7 @@ install_postgresql() {
 	need libssl-dev test -e /usr/include/openssl/evp.h
 	need perl has prove
 	need libipc-run-perl perl -MIPC::Run -e 1
+	need libdbd-pg-perl perl -MDBD::Pg -e 1
 	install_missing
 
 	if [ -z "${PG_CONFIG:-}" ]; then

@@ -112,6 +112,10 @@ SELECT t.deliver(t.session('a1', t.meta('alice', 'starter'))) AS webhook, (strip
 SELECT (stripe_credit.balance('alice')).available, (SELECT count(*) FROM stripe_credit.statement('alice')) AS entries, (SELECT count(*) FROM stripe_credit.check_books()) AS wrong,
 	(SELECT count(*) FROM stripe_credit.attention) AS attention;
 SELECT t.deliver(t.session('a2')) AS unmatched, t.short(stripe_credit.replay('evt_a2')) AS replayed, t.short(stripe_credit.resolve('evt_a2', 'bob', 3)) AS resolved;
+SELECT (stripe_credit.spend('alice', 1, 's')).balance AS spent, (stripe_credit.hold('alice', 2, 'h')).held, (stripe_credit.capture('alice', 'h', 1)).balance AS captured,
+	(stripe_credit.hold('alice', 2, 'r')).held, (stripe_credit.release('alice', 'r')).held AS released, (stripe_credit.reverse_spend('alice', 's')).balance AS undone,
+	(SELECT count(*) FROM stripe_credit.spend_many('alice', '{1,1}')) AS many, stripe_credit.maintain() ->> 'complete' AS complete, (SELECT count(*) FROM stripe_credit.hold) AS holds;
+UPDATE stripe_credit.account SET low_balance = 10 WHERE account_id = 'alice';
 SELECT id > 0 AS id, valid_until FROM stripe_credit.webhook_secret;
 SELECT (SELECT count(*) FROM stripe_credit.account) AS accounts, (SELECT count(*) FROM stripe_credit.ledger) AS entries,
 	(SELECT count(*) FROM stripe_credit.lot) AS lots, (SELECT count(*) FROM stripe_credit.event) AS events, (SELECT count(*) FROM stripe_credit.payment) AS payments;
@@ -123,6 +127,8 @@ SELECT what, t.state(what) AS state FROM unnest(ARRAY['SELECT secret FROM stripe
 	'INSERT INTO stripe_credit.webhook_secret (secret) VALUES ($$x$$)', 'DELETE FROM stripe_credit.webhook_secret',
 	'INSERT INTO stripe_credit.account (account_id, balance) VALUES ($$x$$, 5)', 'UPDATE stripe_credit.account SET balance = 9', 'DELETE FROM stripe_credit.account',
 	'INSERT INTO stripe_credit.ledger (account_id) VALUES ($$x$$)', 'UPDATE stripe_credit.ledger SET credits = 9', 'DELETE FROM stripe_credit.ledger',
+	'INSERT INTO stripe_credit.hold (account_id) VALUES ($$x$$)', 'UPDATE stripe_credit.hold SET credits = 9', 'DELETE FROM stripe_credit.hold',
+	'UPDATE stripe_credit.account SET held = 0', 'UPDATE stripe_credit.account SET head_remaining = 9',
 	'UPDATE stripe_credit.lot SET remaining = 9', 'DELETE FROM stripe_credit.lot', 'INSERT INTO stripe_credit.lot (lot_id) VALUES (1)',
 	'UPDATE stripe_credit.payment SET posted = 0', 'DELETE FROM stripe_credit.payment', 'INSERT INTO stripe_credit.payment (livemode) VALUES (true)',
 	'UPDATE stripe_credit.event SET status = $$applied$$', 'DELETE FROM stripe_credit.event', 'INSERT INTO stripe_credit.event (type) VALUES ($$x$$)',
@@ -169,6 +175,16 @@ SET ROLE regress_stripe_credit_plain;
 SET search_path = pg_temp, regress_stripe_credit_hijack, pg_catalog, stripe_credit;
 SELECT balance FROM stripe_credit.grant_credits('carl', 5, 'k', 'infinity');
 SELECT balance FROM stripe_credit.adjust_credits('carl', -2, 'l', 'x');
+SELECT balance FROM stripe_credit.spend('carl', 1, 's');
+SELECT balance FROM stripe_credit.spend('carl', 1, 's') AS again;
+SELECT balance FROM stripe_credit.spend_many('carl', '{1}', '{m}');
+SELECT balance FROM stripe_credit.reverse_spend('carl', 's');
+SELECT available FROM stripe_credit.hold('carl', 2, 'h');
+SELECT available FROM stripe_credit.hold('carl', 2, 'h') AS again;
+SELECT balance FROM stripe_credit.capture('carl', 'h', 1);
+SELECT available FROM stripe_credit.hold('carl', 1, 'r');
+SELECT available FROM stripe_credit.release('carl', 'r');
+SELECT stripe_credit.maintain() ->> 'complete' AS complete;
 SELECT balance FROM stripe_credit.balance('carl');
 SELECT seq, credits FROM stripe_credit.statement('carl');
 SELECT * FROM stripe_credit.check_books();

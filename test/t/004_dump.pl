@@ -82,6 +82,9 @@ is(delivered($node, $refund), 'pending', 'a refund');
 query('postgres', q{
 	SELECT stripe_credit.grant_credits('alice', 5, 'welcome', '2100-01-01', 3, '{"why": "first"}');
 	SELECT stripe_credit.adjust_credits('alice', -300, 'mistake', 'twice');
+	SELECT stripe_credit.grant_credits('carl', 10, 'first', '2100-01-01'), stripe_credit.grant_credits('carl', 10, 'second');
+	SELECT stripe_credit.spend('carl', 3, 'job'), stripe_credit.hold('carl', 12, 'stream', '1 year'),
+		stripe_credit.hold('carl', 2, 'caught', '1 year'), stripe_credit.capture('carl', 'caught', 1);
 });
 
 my $state = state_of($node, 'postgres');
@@ -133,6 +136,15 @@ for my $dbname (qw(plain custom))
 	is(delivered($node, $expiring, dbname => $dbname), 'duplicate', "$dbname: so is the other");
 	is( query($dbname, q{SELECT duplicate FROM stripe_credit.grant_credits('alice', 5, 'welcome')}),
 		't', "$dbname: a key is still used");
+	is( query($dbname, q{SELECT duplicate FROM stripe_credit.spend('carl', 3, 'job')}),
+		't', "$dbname: so is a spend's");
+	is( query($dbname, q{SELECT balance FROM stripe_credit.capture('carl', 'stream', 11)}),
+		5, "$dbname: an open hold can be captured");
+	is( query($dbname, q{SELECT balance FROM stripe_credit.reverse_spend('carl', 'stream')}),
+		16, "$dbname: and undone");
+	is( query($dbname, q{SELECT string_agg(lot_id || ':' || CASE lot_id WHEN head_lot THEN head_remaining ELSE remaining END, ' ' ORDER BY lot_id)
+		FROM stripe_credit.lot JOIN stripe_credit.account USING (account_id) WHERE account_id = 'carl'}),
+		'1:7 2:9', "$dbname: its credits return to where they came from");
 	is( delivered($node, session_event('evt_paid', payment => 'evt_pending', account => 'alice',
 			type => 'checkout.session.async_payment_succeeded'), dbname => $dbname),
 		'applied', "$dbname: the delayed payment comes");

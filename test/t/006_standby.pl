@@ -23,7 +23,10 @@ my $before = session_event('evt_before', account => 'alice');
 my $during = session_event('evt_during', account => 'alice');
 
 is(delivered($primary, $before), 'applied', 'a delivery to the primary');
-$primary->safe_psql('postgres', q{SELECT stripe_credit.grant_credits('alice', 5, 'welcome')});
+$primary->safe_psql('postgres', q{SELECT stripe_credit.grant_credits('alice', 5, 'welcome');
+	SELECT stripe_credit.grant_credits('bob', 5, 'stays');
+	SELECT stripe_credit.grant_credits('bob', 7, 'goes', clock_timestamp() + interval '0.2 s');
+	SELECT stripe_credit.hold('bob', 10, 'goes too', '0.1 s')});
 $primary->wait_for_catchup($standby);
 
 # What only reads works.
@@ -31,6 +34,9 @@ is( $standby->safe_psql('postgres', q{SELECT balance FROM stripe_credit.balance(
 	105, 'the standby knows the balance');
 is( $standby->safe_psql('postgres', q{SELECT count(*) FROM stripe_credit.statement('alice')}),
 	2, 'and the statement');
+$standby->poll_query_until('postgres', q{SELECT min(expires_at) < clock_timestamp() FROM stripe_credit.lot WHERE account_id = 'bob'});
+is( $standby->safe_psql('postgres', q{SELECT balance, held, available FROM stripe_credit.balance('bob')}),
+	'5|0|5', 'without what has expired, though nobody has entered that');
 ok(books_are_right($standby), 'its books are right');
 is($standby->safe_psql('postgres', 'SELECT count(*) FROM stripe_credit.attention'), 0, 'nothing needs attention');
 
@@ -44,6 +50,11 @@ like($standby->psql('postgres', $_) && ($standby->psql('postgres', "\\set VERBOS
 	q{SELECT stripe_credit.grant_credits('alice', 5, 'thanks')},
 	q{SELECT stripe_credit.grant_credits('alice', 5, 'welcome')},
 	q{SELECT stripe_credit.adjust_credits('alice', -5, 'mistake', 'twice')},
+	q{SELECT stripe_credit.spend('alice', 5)},
+	q{SELECT stripe_credit.spend_many('alice', '{5}')},
+	q{SELECT stripe_credit.hold('alice', 5, 'stream')},
+	q{SELECT stripe_credit.release('bob', 'goes too')},
+	q{SELECT stripe_credit.maintain()},
 	q{SELECT stripe_credit.add_webhook_secret('whsec_other')},
 	q{SELECT stripe_credit.replay('evt_before')},
 	q{SELECT stripe_credit.resolve('evt_before', 'alice', 1)});
@@ -70,6 +81,8 @@ is(delivered($standby, $before), 'duplicate', 'promoted: what the primary had ap
 is(delivered($standby, $during), 'duplicate', 'promoted: so is what was applied since');
 is( $standby->safe_psql('postgres', q{SELECT balance FROM stripe_credit.balance('alice')}),
 	205, 'promoted: the balance');
+is( $standby->safe_psql('postgres', q{SELECT balance FROM stripe_credit.spend('bob', 5, 'all')}),
+	0, 'promoted: a spend');
 ok(books_are_right($standby), 'promoted: the books are right');
 
 $session->quit;
