@@ -160,6 +160,24 @@ async function purchases() {
   await expectBalance('alice', 200)
 }
 
+async function spending() {
+  title('Alice uses credits: the key of the request makes sure that it is paid for once, however often it is tried')
+  const [first] = await show(`SELECT * FROM stripe_credit.spend('alice', 30, 'request 1', '{"model": "large"}')`)
+  expect('what is left', [first.available, first.duplicate], ['170', false])
+  const [again] = await show(`SELECT * FROM stripe_credit.spend('alice', 30, 'request 1')`)
+  expect('the same request again', [again.seq, again.available, again.duplicate], [first.seq, '170', true])
+
+  title('A job whose price is not known yet: 100 are held, 42 used, and the rest is free again')
+  expect('what is left', (await show(`SELECT * FROM stripe_credit.hold('alice', 100, 'job 1')`))[0].available, '70')
+  expect('what is left', (await show(`SELECT * FROM stripe_credit.capture('alice', 'job 1', 42)`))[0].available, '128')
+
+  title('More than she has is refused, and the job failed after all, so she gets it back')
+  const refused = await sql(`SELECT * FROM stripe_credit.spend('alice', 129, 'request 2')`).catch((error) => error)
+  console.log(`     SELECT * FROM stripe_credit.spend('alice', 129, 'request 2')\n     ${refused.code} ${refused.message}: ${refused.detail}`)
+  expect('the answer to too many', refused.code, 'PT402')
+  expect('what is left', (await show(`SELECT * FROM stripe_credit.reverse_spend('alice', 'job 1')`))[0].available, '170')
+}
+
 async function refusals() {
   title('Somebody forges a purchase: right shape, wrong secret')
   await deliver(event('checkout.session.completed', session(3, order('mallory'))), 400, undefined, 'whsec_guessed')
@@ -209,7 +227,7 @@ async function byEmail() {
 
 async function books() {
   title('The books')
-  for (const [account, entries] of [['alice', 2], ['bob', 1], ['carol', 1], ['dora@example.com', 1], ['mallory', 0]]) {
+  for (const [account, entries] of [['alice', 5], ['bob', 1], ['carol', 1], ['dora@example.com', 1], ['mallory', 0]]) {
     const rows = await show(`SELECT * FROM stripe_credit.statement('${account}')`)
     expect(`the number of ${account}'s entries`, rows.length, entries)
   }
@@ -223,7 +241,7 @@ async function books() {
 
 try {
   await owner.connect()
-  for (const part of [setUp, purchases, refusals, delayedPayment, unmatchedPayment, earlyRefund, byEmail, books]) await part()
+  for (const part of [setUp, purchases, spending, refusals, delayedPayment, unmatchedPayment, earlyRefund, byEmail, books]) await part()
   console.log(`\nAll ${checked} answers were as they should be.`)
 } catch (error) {
   console.error(`\nThe demo failed: ${error.message}`)
