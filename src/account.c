@@ -476,10 +476,24 @@ post_of_lot(Account *account, const char *kind, int64 credits, const Lot *lot)
  */
 
 void
+account_insert_lot(const char *account_id, const Lot *lot)
+{
+	Arguments	args = {0};
+
+	add_text(&args, account_id);
+	add_int64(&args, lot->lot_id, false);
+	add_text(&args, lot->payment_id);
+	add_datum(&args, Int32GetDatum(lot->priority), !lot->has_priority);
+	add_datum(&args, TimestampTzGetDatum(lot->expires_at), false);
+	add_int64(&args, lot->granted, false);
+	add_int64(&args, lot->remaining, false);
+	statement_execute(&insert_lot, &args);
+}
+
+void
 account_add_lot(Account *account, const Lot *terms)
 {
 	Lot		   *lot = palloc(sizeof(Lot));
-	Arguments	args = {0};
 
 	/* the head must be in memory, to be compared with */
 	if (account->head_lot != 0)
@@ -490,15 +504,7 @@ account_add_lot(Account *account, const Lot *terms)
 	lot->row_remaining = lot->remaining;
 	account->lots = lappend(account->lots, lot);
 	account->next_expiry = Min(account->next_expiry, lot->expires_at);
-
-	add_text(&args, account->account_id);
-	add_int64(&args, lot->lot_id, false);
-	add_text(&args, lot->payment_id);
-	add_datum(&args, Int32GetDatum(lot->priority), !lot->has_priority);
-	add_datum(&args, TimestampTzGetDatum(lot->expires_at), false);
-	add_int64(&args, lot->granted, false);
-	add_int64(&args, lot->remaining, false);
-	statement_execute(&insert_lot, &args);
+	account_insert_lot(account->account_id, lot);
 }
 
 static void

@@ -183,6 +183,7 @@ extern void account_give_back(Account *account, const Taken *taken);
 extern void account_return_to_lot(Account *account, Lot *lot, int64 credits);
 
 /* For those who change an account's row without opening it. */
+extern void account_insert_lot(const char *account_id, const Lot *lot);
 extern void account_notify(const char *account_id, int64 available_before,
 						   int64 available_after, int64 low_balance);
 

@@ -56,12 +56,6 @@ static Statement insert_purchase = {
 	5, {TEXTOID, INT8OID, INT8OID, INT8OID, TEXTOID}
 };
 
-static Statement insert_purchased_lot = {
-	"INSERT INTO stripe_credit.lot (account_id, lot_id, payment_id, priority, expires_at, "
-	"granted, remaining) VALUES ($1, $2, $3, $4, $5, $6, $7)",
-	7, {TEXTOID, INT8OID, TEXTOID, INT4OID, TIMESTAMPTZOID, INT8OID, INT8OID}
-};
-
 static Statement find_entry = {
 	"SELECT seq, kind, credits, lot_id, lots, taken FROM stripe_credit.ledger "
 	"WHERE account_id = $1 AND idempotency_key = $2 AND reverses = $3",
@@ -143,33 +137,40 @@ ledger_balance(const char *account_id, AccountBalance *balance)
  * Purchases
  */
 
+static Lot
+purchased_lot(const char *payment_id, int64 credits, const LotTerms *terms)
+{
+	Lot			lot = {
+		.payment_id = payment_id,
+		.has_priority = terms->has_priority,
+		.priority = terms->priority,
+		.expires_at = terms->expires_at,
+		.granted = credits
+	};
+
+	return lot;
+}
+
 /* The rows beside the account's own, which has just been changed. */
 static void
 insert_purchase_rows(const char *account_id, const char *payment_id, int64 credits,
 					 const LotTerms *terms)
 {
-	int64		seq = result_int64(0, 1, 0);
 	int64		balance = result_int64(0, 2, 0);
 	int64		available = result_int64(0, 3, 0);
-	Arguments	entry = {0};
-	Arguments	lot = {0};
+	Lot			lot = purchased_lot(payment_id, credits, terms);
+	Arguments	args = {0};
 
+	lot.lot_id = result_int64(0, 1, 0);
+	lot.remaining = Max(Min(credits, available), 0);
 	SPI_freetuptable(SPI_tuptable);
-	add_text(&entry, account_id);
-	add_int64(&entry, seq, false);
-	add_int64(&entry, credits, false);
-	add_int64(&entry, balance, false);
-	add_text(&entry, payment_id);
-	statement_execute(&insert_purchase, &entry);
-
-	add_text(&lot, account_id);
-	add_int64(&lot, seq, false);
-	add_text(&lot, payment_id);
-	add_datum(&lot, Int32GetDatum(terms->priority), !terms->has_priority);
-	add_datum(&lot, TimestampTzGetDatum(terms->expires_at), false);
-	add_int64(&lot, credits, false);
-	add_int64(&lot, Max(Min(credits, available), 0), false);
-	statement_execute(&insert_purchased_lot, &lot);
+	add_text(&args, account_id);
+	add_int64(&args, lot.lot_id, false);
+	add_int64(&args, credits, false);
+	add_int64(&args, balance, false);
+	add_text(&args, payment_id);
+	statement_execute(&insert_purchase, &args);
+	account_insert_lot(account_id, &lot);
 }
 
 static bool
@@ -205,13 +206,7 @@ purchase(Account *account, const char *payment_id, int64 credits, const LotTerms
 		.payment_id = payment_id,
 		.lot_id = account->seq + 1
 	};
-	Lot			lot = {
-		.payment_id = payment_id,
-		.has_priority = terms->has_priority,
-		.priority = terms->priority,
-		.expires_at = terms->expires_at,
-		.granted = credits
-	};
+	Lot			lot = purchased_lot(payment_id, credits, terms);
 
 	if (!account_has_room(account, credits))
 		return false;
@@ -254,8 +249,8 @@ ledger_purchase(const char *account_id, const char *payment_id, int64 credits,
  * Reversals
  */
 
-static Entry
-payment_entry(const char *kind, int64 credits, const char *payment_id, int64 lot_id)
+static void
+post(Account *account, const char *kind, int64 credits, const char *payment_id, int64 lot_id)
 {
 	Entry		entry = {
 		.kind = kind,
@@ -263,14 +258,6 @@ payment_entry(const char *kind, int64 credits, const char *payment_id, int64 lot
 		.payment_id = payment_id,
 		.lot_id = lot_id
 	};
-
-	return entry;
-}
-
-static void
-post(Account *account, const char *kind, int64 credits, const char *payment_id, int64 lot_id)
-{
-	Entry		entry = payment_entry(kind, credits, payment_id, lot_id);
 
 	if (credits != 0)
 		account_post(account, &entry);
@@ -372,54 +359,71 @@ part_of(int64 *left, int64 limit)
 	return part;
 }
 
+/* Returns how many credits were written off of the lots, and are good again. */
+static int64
+make_lots_good(List *lots, int64 *left)
+{
+	int64		total = 0;
+	ListCell   *cell;
+
+	foreach(cell, lots)
+	{
+		Lot		   *lot = lfirst(cell);
+		int64		good = part_of(left, lot->written_off);
+
+		lot->written_off -= good;
+		lot->changed = true;
+		total += good;
+	}
+	return total;
+}
+
+/* Returns how many credits were taken back of the lots' expired ones. */
+static int64
+return_expired(List *lots, int64 *left)
+{
+	int64		total = 0;
+	ListCell   *cell;
+
+	foreach(cell, lots)
+	{
+		Lot		   *lot = lfirst(cell);
+		int64		dead = part_of(left, lot->reversed_expired);
+
+		lot->reversed_expired -= dead;
+		lot->expired += dead;
+		lot->granted += dead;
+		total += dead;
+	}
+	return total;
+}
+
 bool
 ledger_give_back(const char *account_id, const char *payment_id, int64 credits)
 {
 	Account		account;
 	List	   *lots;
-	ListCell   *cell;
 	Lot		   *first;
 	int64		left = credits;
-	int64		written_off = 0;
-	int64		expired = 0;
+	int64		written_off;
+	int64		expired;
 
 	if (!account_open(&account, account_id, OPEN_KNOWN))
 		elog(ERROR, "account vanished");
 	lots = account_lots_of_payment(&account, payment_id);
-	if (lots == NIL)
+	if (lots != NIL)
 	{
-		account_close(&account);
-		return false;
+		written_off = make_lots_good(lots, &left);
+		(void) part_of(&left, -account_available(&account));
+		expired = return_expired(lots, &left);
+		first = linitial(lots);
+		first->granted += left;
+		post(&account, "purchase", credits - expired, payment_id, first->lot_id);
+		post(&account, "write_off", -written_off, payment_id, 0);
+		account_return_to_lot(&account, first, left);
 	}
-
-	foreach(cell, lots)
-	{
-		Lot		   *lot = lfirst(cell);
-		int64		good = part_of(&left, lot->written_off);
-
-		lot->written_off -= good;
-		lot->changed = true;
-		written_off += good;
-	}
-	(void) part_of(&left, -account_available(&account));
-	foreach(cell, lots)
-	{
-		Lot		   *lot = lfirst(cell);
-		int64		dead = part_of(&left, lot->reversed_expired);
-
-		lot->reversed_expired -= dead;
-		lot->expired += dead;
-		lot->granted += dead;
-		expired += dead;
-	}
-
-	first = linitial(lots);
-	first->granted += left;
-	post(&account, "purchase", credits - expired, payment_id, first->lot_id);
-	post(&account, "write_off", -written_off, payment_id, 0);
-	account_return_to_lot(&account, first, left);
 	account_close(&account);
-	return true;
+	return lots != NIL;
 }
 
 void

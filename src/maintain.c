@@ -198,8 +198,10 @@ static void
 retry(const char *event_id, const Settings *settings, Work *work)
 {
 	Retry		retry = {.event_id = event_id, .settings = settings};
-	ErrorData  *error = try_in_subtransaction(retry_event, &retry, is_of_one_event);
+	ErrorData  *error = try_in_subtransaction(retry_event, &retry);
 
+	if (error && !is_of_one_event(error->sqlerrcode))
+		ReThrowError(error);
 	if (error)
 		note_failure(event_id, error);
 	if (error || !retry.done)

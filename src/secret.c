@@ -15,7 +15,6 @@
 #include <unistd.h>
 
 #include "access/htup_details.h"
-#include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
@@ -25,7 +24,6 @@
 #include "storage/fd.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
-#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
@@ -34,6 +32,7 @@
 #include "secret.h"
 #include "settings.h"
 #include "statement.h"
+#include "subtransaction.h"
 
 PG_FUNCTION_INFO_V1(stripe_credit_add_webhook_secret);
 PG_FUNCTION_INFO_V1(stripe_credit_remove_webhook_secret);
@@ -199,61 +198,42 @@ read_vault_as_owner(const char *name)
 	return secret;
 }
 
-/*
- * Undo a reading of the vault that failed.  The end of our subtransaction puts
- * the user back, and must have come before anything is thrown again: whoever
- * catches that ends a subtransaction of his own, and would go on in ours with
- * our rights.
- */
-static void
-abandon_vault(MemoryContext context, ResourceOwner resources)
+typedef struct VaultReading
 {
-	ErrorData  *error;
+	const char *name;
+	char	   *secret;
+} VaultReading;
 
-	reading_vault = false;
-	MemoryContextSwitchTo(context);
-	error = CopyErrorData();
-	FlushErrorState();
-	RollbackAndReleaseCurrentSubTransaction();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = resources;
+static void
+do_read_vault(void *argument)
+{
+	VaultReading *reading = argument;
+
+	reading->secret = read_vault_as_owner(reading->name);
+}
+
+/*
+ * Read Supabase's Vault, in a subtransaction, whose end puts the user back: what
+ * its view raises may hold the secret, so it counts as not resolved.
+ */
+static char *
+read_vault(const char *name)
+{
+	VaultReading reading = {.name = name};
+	ErrorData  *error = try_in_subtransaction(do_read_vault, &reading);
+
+	if (error == NULL)
+		return reading.secret;
 
 	/* an error is no news for the caller, unless he asked for it */
+	reading_vault = false;
 	if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
 		ReThrowError(error);
 	ereport(LOG_SERVER_ONLY,
 			(errmsg("could not read the vault"),
 			 errdetail_log("The SQLSTATE is %s.", unpack_sql_state(error->sqlerrcode))));
 	FreeErrorData(error);
-}
-
-/*
- * Read Supabase's Vault, in a subtransaction: what its view raises may hold the
- * secret, so it counts as not resolved.
- */
-static char *
-read_vault(const char *name)
-{
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner resources = CurrentResourceOwner;
-	char	   *volatile secret = NULL;
-
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		secret = read_vault_as_owner(name);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		abandon_vault(context, resources);
-		secret = NULL;
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = resources;
-	return secret;
+	return NULL;
 }
 
 /* The secret that a text stands for, palloc'd; NULL if it can't be had. */

@@ -385,12 +385,6 @@ try_batch(void *argument)
 	batch->done = true;
 }
 
-static bool
-is_unique_violation(int sqlerrcode)
-{
-	return sqlerrcode == ERRCODE_UNIQUE_VIOLATION;
-}
-
 /*
  * A key that was used makes it fail, which is cheaper than to look for each of
  * them before.
@@ -398,11 +392,15 @@ is_unique_violation(int sqlerrcode)
 static bool
 spend_many_quickly(Batch *batch)
 {
-	if (!batch->has_keys)
+	ErrorData  *error = NULL;
+
+	if (batch->has_keys)
+		error = try_in_subtransaction(try_batch, batch);
+	else
 		try_batch(batch);
-	else if (try_in_subtransaction(try_batch, batch, is_unique_violation))
-		return false;
-	return batch->done;
+	if (error && error->sqlerrcode != ERRCODE_UNIQUE_VIOLATION)
+		ReThrowError(error);
+	return error == NULL && batch->done;
 }
 
 /* Which of them were made before; returns what the others come to. */

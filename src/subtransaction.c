@@ -16,8 +16,7 @@
 #include "subtransaction.h"
 
 ErrorData *
-try_in_subtransaction(void (*work) (void *argument), void *argument,
-					  bool (*may_go_on) (int sqlerrcode))
+try_in_subtransaction(void (*work) (void *argument), void *argument)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
@@ -40,9 +39,5 @@ try_in_subtransaction(void (*work) (void *argument), void *argument,
 	PG_END_TRY();
 	MemoryContextSwitchTo(context);
 	CurrentResourceOwner = owner;
-
-	/* our own subtransaction must have ended, or the session would be left in it */
-	if (error && !may_go_on(error->sqlerrcode))
-		ReThrowError(error);
 	return error;
 }

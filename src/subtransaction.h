@@ -11,11 +11,14 @@
 #define SUBTRANSACTION_H
 
 /*
- * Call work(argument) in a subtransaction.  If it fails with an error that
- * may_go_on() accepts, all that it did in the database is undone and the error
- * is returned; any other error is raised again.  NULL: it did not fail.
+ * Call work(argument) in a subtransaction.  If it fails, all that it did in the
+ * database is undone, and the error is returned; whoever can't go on without it
+ * calls ReThrowError().  NULL: it did not fail.
+ *
+ * By then our own subtransaction has ended, which must come before anything is
+ * thrown again: whoever catches that ends a subtransaction of his own, or would
+ * be left in ours.
  */
-extern ErrorData *try_in_subtransaction(void (*work) (void *argument), void *argument,
-										bool (*may_go_on) (int sqlerrcode));
+extern ErrorData *try_in_subtransaction(void (*work) (void *argument), void *argument);
 
 #endif							/* SUBTRANSACTION_H */

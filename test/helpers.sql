@@ -93,6 +93,18 @@ EXCEPTION WHEN OTHERS THEN
 END
 $$;
 
+-- Until a moment has come; gives up after a minute.
+CREATE FUNCTION t.await(moment timestamptz) RETURNS boolean LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+	deadline timestamptz := clock_timestamp() + '1 min';
+BEGIN
+	WHILE clock_timestamp() <= moment AND clock_timestamp() < deadline LOOP
+		PERFORM pg_sleep(0.01);
+	END LOOP;
+	RETURN clock_timestamp() > moment;
+END
+$$;
+
 -- Events.  A name stands for the ids of the event and its objects: evt_NAME,
 -- cs_test_NAME, pi_NAME.  What is passed replaces the defaults.
 CREATE FUNCTION t.created() RETURNS bigint

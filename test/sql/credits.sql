@@ -129,22 +129,10 @@ SELECT n, (stripe_credit.adjust_credits('erin', -9, 'spend ' || n, 'order')).bal
 -- Expiry: from its moment on it counts no more, whether or not it was entered
 --
 SELECT balance FROM stripe_credit.grant_credits('fay', 10, 'stays');
--- until a lot's time has come; gives up after a minute
-CREATE FUNCTION t.await_expiry(who text) RETURNS boolean LANGUAGE plpgsql VOLATILE AS $$
-DECLARE
-	moment timestamptz := (SELECT min(expires_at) FROM t.lots() WHERE account_id = who AND remaining > 0);
-	deadline timestamptz := clock_timestamp() + '1 min';
-BEGIN
-	WHILE clock_timestamp() <= moment AND clock_timestamp() < deadline LOOP
-		PERFORM pg_sleep(0.01);
-	END LOOP;
-	RETURN clock_timestamp() > moment;
-END
-$$;
 SELECT clock_timestamp() + interval '1.5 s' AS soon \gset
 SELECT (stripe_credit.grant_credits('fay', 5, 'goes', :'soon')).balance, (SELECT next_expiry = :'soon' AS expires FROM stripe_credit.balance('fay'));
 SELECT (stripe_credit.grant_credits('gus', 100, 'goes', :'soon')).balance;
-SELECT t.await_expiry('fay') AS expired;
+SELECT t.await(:'soon') AS expired;
 SELECT balance, available, next_expiry FROM stripe_credit.balance('fay');
 SELECT balance, seq FROM stripe_credit.account WHERE account_id = 'fay';
 SELECT seq, balance, available, duplicate FROM stripe_credit.grant_credits('fay', 5, 'goes', '-infinity');

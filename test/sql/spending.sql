@@ -12,17 +12,6 @@ CREATE FUNCTION t.left(who text) RETURNS text LANGUAGE sql VOLATILE AS $$
 	SELECT string_agg(lot_id || ':' || remaining || CASE WHEN expired > 0 THEN '(' || expired || ' expired)' ELSE '' END, ' ' ORDER BY lot_id)
 	FROM t.lots() WHERE account_id = who
 $$;
--- until a moment has come; gives up after a minute
-CREATE FUNCTION t.await(moment timestamptz) RETURNS boolean LANGUAGE plpgsql VOLATILE AS $$
-DECLARE
-	deadline timestamptz := clock_timestamp() + '1 min';
-BEGIN
-	WHILE clock_timestamp() <= moment AND clock_timestamp() < deadline LOOP
-		PERFORM pg_sleep(0.01);
-	END LOOP;
-	RETURN clock_timestamp() > moment;
-END
-$$;
 CREATE SEQUENCE t.grants;
 CREATE FUNCTION t.grant(who text, credits bigint, expires_at timestamptz DEFAULT NULL, priority integer DEFAULT NULL) RETURNS bigint
 	LANGUAGE sql VOLATILE AS $$
