@@ -96,6 +96,23 @@ my $servers = $node->safe_psql('postgres',
 	q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()});
 is($servers, CONNECTIONS, 'over all connections of the pool');
 
+# Spends with keys, each tried by every client, and holds that another
+# connection captures
+pooled(q{SELECT stripe_credit.grant_credits('carol', 1000, 'to spend')});
+my $spent = join '',
+  all_at_once_over(
+	$pooled, $node,
+	map {
+		join '', map { "SELECT duplicate FROM stripe_credit.spend('carol', 2, 'request $_');\n" } 1 .. ROUNDS;
+	} 1 .. CONNECTIONS);
+is(($spent =~ s/^f$//mgr =~ tr/t//), (CONNECTIONS - 1) * ROUNDS, 'each spend is made once, whoever is first');
+is(pooled(q{SELECT available FROM stripe_credit.hold('carol', 40, 'stream')}), 900 . "\n", 'a hold');
+is(pooled(q{SELECT available FROM stripe_credit.capture('carol', 'stream', 10)}), 930 . "\n", 'is captured over another connection');
+is(pooled(q{SELECT count(*) FROM stripe_credit.spend_many('carol', '{1,2,3}', '{a,b,c}')}), "3\n", 'many at once');
+pooled(q{BEGIN; SET LOCAL synchronous_commit = off; SELECT stripe_credit.spend('carol', 1, 'soon'); COMMIT});
+is(pooled(q{SELECT stripe_credit.spend('carol', 1000, 'too many')}) =~ /PT402/, 1, 'a refusal');
+is(pooled(q{SELECT balance FROM stripe_credit.balance('carol')}), "923\n", 'what is left');
+
 # A setting that is changed over one of them is in force over all.
 my $event = 0;
 my $says = sub {
