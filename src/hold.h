@@ -35,7 +35,7 @@ typedef struct Hold
 /* Of an open account, so that an expired one says so. */
 extern bool hold_find(const Account *account, const char *key, Hold *hold);
 
-/* Whether any of some keys is a hold's; $2 of the arguments is a text[]. */
+/* Whether any of some keys, a text[], is a hold's. */
 extern bool hold_has_any_key(const char *account_id, Datum keys);
 
 #endif							/* HOLD_H */
