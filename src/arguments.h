@@ -14,6 +14,8 @@
 #include "datatype/timestamp.h"
 #include "fmgr.h"
 
+#include "compat.h"
+
 #define METADATA_MAX_SIZE	(1024 * 1024)
 
 extern char *account_argument(FunctionCallInfo fcinfo, int n);
@@ -31,6 +33,6 @@ extern bool metadata_argument(FunctionCallInfo fcinfo, int n, Datum *metadata);
 extern void check_key(const text *key, const char *name);
 extern void check_credits(int64 credits);
 
-extern void report_too_large(const char *argument) pg_attribute_noreturn();
+pg_noreturn extern void report_too_large(const char *argument);
 
 #endif							/* ARGUMENTS_H */

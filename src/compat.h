@@ -19,6 +19,11 @@
 #include "varatt.h"
 #endif
 
+/* Since 18 it stands before the declaration, where older compilers take it too. */
+#if PG_VERSION_NUM < 180000
+#define pg_noreturn pg_attribute_noreturn()
+#endif
+
 /* Since 18 a module can tell its name and version. */
 #if PG_VERSION_NUM >= 180000
 #define STRIPE_CREDIT_MODULE_MAGIC \

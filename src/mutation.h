@@ -15,6 +15,7 @@
 #ifndef MUTATION_H
 #define MUTATION_H
 
+#include "compat.h"
 #include "ledger.h"
 
 /* The answer: (seq, balance, held, available, duplicate) */
@@ -68,8 +69,8 @@ extern void head_taken_from_row(HeadTaken *head);
 extern void head_taken_notify(const char *account_id, const HeadTaken *head, int64 credits);
 
 /* PT402 and PT404 */
-extern void report_not_enough(int64 available, int64 credits) pg_attribute_noreturn();
+pg_noreturn extern void report_not_enough(int64 available, int64 credits);
 
-extern void report_unknown(const char *what) pg_attribute_noreturn();
+pg_noreturn extern void report_unknown(const char *what);
 
 #endif							/* MUTATION_H */
