@@ -114,6 +114,7 @@ typedef struct HoldRequest
 	const char *account_id;
 	const char *key;
 	int64		credits;
+	const Interval *ttl;
 	TimestampTz expires_at;
 } HoldRequest;
 
@@ -184,8 +185,9 @@ is_duplicate(const Account *account, const HoldRequest *request)
 	return mutation_is_duplicate(account, request->key, "hold", request->credits, &seq);
 }
 
+/* It may have waited for the lock, and lasts from now on. */
 static void
-hold_with_care(const HoldRequest *request, Mutation *answer)
+hold_with_care(HoldRequest *request, Mutation *answer)
 {
 	Account		account;
 	Taken		taken = {0};
@@ -201,6 +203,7 @@ hold_with_care(const HoldRequest *request, Mutation *answer)
 		report_not_enough(account_available(&account), request->credits);
 	if (account_take(&account, request->credits, &taken) != 0)
 		elog(ERROR, "lots are not what is available");
+	request->expires_at = time_after(account.now, request->ttl);
 	account.held += request->credits;
 	account.hold_expiry = Min(account.hold_expiry, request->expires_at);
 	account.has_holds = true;
@@ -213,17 +216,16 @@ Datum
 stripe_credit_hold(PG_FUNCTION_ARGS)
 {
 	HoldRequest request;
-	Interval   *ttl;
 	Mutation	answer = {0};
 
 	request.account_id = account_argument(fcinfo, 0);
 	request.credits = credits_argument(fcinfo, 1);
 	request.key = key_argument(fcinfo, 2);
-	ttl = duration_argument(fcinfo, 3, "ttl");
+	request.ttl = duration_argument(fcinfo, 3, "ttl");
 
 	SPI_connect();
 	account_queue(request.account_id);
-	request.expires_at = time_after(GetCurrentTimestamp(), ttl);
+	request.expires_at = time_after(GetCurrentTimestamp(), request.ttl);
 	if (!hold_quickly(&request, &answer))
 		hold_with_care(&request, &answer);
 	SPI_finish();

@@ -132,5 +132,26 @@ for my $account ('grace', 'alice')
 	account_is($account, $balance + 7, $seq + 1, "one key at once for $account: given once");
 }
 
+# A hold that had to wait for the row's lock longer than its ttl lasts from when
+# it got it.  The holder works on so many accounts that it keeps no place in line.
+$node->safe_psql('postgres', q{SELECT stripe_credit.grant_credits('heidi', 10, 'to hold')});
+my $holder = $node->background_psql('postgres');
+my $waiter = $node->background_psql('postgres');
+$holder->query_safe(q{BEGIN;
+	SELECT count((stripe_credit.grant_credits('other ' || n, 1, 'k')).seq) FROM generate_series(1, 50) AS n;
+	SELECT stripe_credit.spend('heidi', 1, 'given up')});
+$waiter->query_until(qr/asked/, q{\echo asked
+	SELECT stripe_credit.hold('heidi', 5, 'brief', '0.3 s');
+});
+$node->poll_query_until('postgres', q{
+	SELECT clock_timestamp() > query_start + interval '0.4 s' FROM pg_stat_activity
+	WHERE wait_event_type = 'Lock' AND query LIKE '%brief%' AND pid <> pg_backend_pid()})
+  or die 'nobody waits';
+$holder->query_safe('ROLLBACK');
+$waiter->quit;
+$holder->quit;
+is($node->safe_psql('postgres', q{SELECT expires_at > created_at FROM stripe_credit.hold WHERE account_id = 'heidi'}),
+	't', 'a hold lasts from when it got the lock');
+
 $node->stop;
 done_testing();
