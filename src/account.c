@@ -23,7 +23,7 @@
 
 #include "account.h"
 #include "errors.h"
-#include "statement.h"
+#include "lots.h"
 
 /* Advisory locks of this class are ours; SQL functions take those of 1 and 2. */
 #define QUEUE_LOCK_CLASS	0x5343
@@ -32,9 +32,6 @@
 
 /* In how many lines a transaction may stand */
 #define MOST_PLACES			50
-
-/* How many lots are read at once when one was not enough, to begin with */
-#define FEW_LOTS			16
 
 #define SELECT_ACCOUNT \
 	"SELECT balance, held, seq, head_lot, head_remaining, next_expiry, hold_expiry, " \
@@ -54,13 +51,17 @@ static Statement create_account = {
 	1, {TEXTOID}
 };
 
-/* The row is locked: that it is as it was is a second guard. */
+/*
+ * The row is locked: that it is as it was is a second guard.  The floor sinks
+ * only where a debt may be made, so that the table's CHECK refuses one elsewhere.
+ */
 static Statement write_account = {
-	"UPDATE stripe_credit.account SET balance = $2, held = $3, floor = least(0, $2 - $3), "
+	"UPDATE stripe_credit.account SET balance = $2, held = $3, "
+	"floor = least(0, CASE WHEN $12 THEN $2 - $3 ELSE greatest(floor, $2 - $3) END), "
 	"seq = $4, head_lot = $5, head_remaining = $6, next_expiry = $7, hold_expiry = $8 "
 	"WHERE account_id = $1 AND balance = $9 AND held = $10 AND seq = $11",
-	11, {TEXTOID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID,
-	INT8OID, INT8OID, INT8OID}
+	12, {TEXTOID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID,
+	INT8OID, INT8OID, INT8OID, BOOLOID}
 };
 
 static Statement insert_entry = {
@@ -69,48 +70,6 @@ static Statement insert_entry = {
 	"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
 	12, {TEXTOID, INT8OID, TEXTOID, INT8OID, INT8OID, TEXTOID, TEXTOID, INT8OID,
 	INT8ARRAYOID, INT8ARRAYOID, INT8OID, JSONBOID}
-};
-
-#define SELECT_LOT \
-	"SELECT lot_id, payment_id, priority, expires_at, granted, remaining, expired, " \
-	"written_off, reversed_expired FROM stripe_credit.lot WHERE account_id = $1 "
-
-static Statement read_lot = {SELECT_LOT "AND lot_id = $2", 2, {TEXTOID, INT8OID}};
-
-static Statement lots_of_payment = {
-	SELECT_LOT "AND payment_id = $2 ORDER BY lot_id", 2, {TEXTOID, TEXTOID}
-};
-
-static Statement lots_in_order = {
-	SELECT_LOT "AND remaining > 0 "
-	"ORDER BY priority, expires_at, payment_id IS NOT NULL, lot_id LIMIT $2",
-	2, {TEXTOID, INT8OID}
-};
-
-static Statement lots_expired = {
-	SELECT_LOT "AND remaining > 0 AND expires_at < 'infinity' AND expires_at <= $2 "
-	"ORDER BY expires_at, lot_id LIMIT $3",
-	3, {TEXTOID, TIMESTAMPTZOID, INT8OID}
-};
-
-/* $3: the head lot, of which nothing may be left though its row says so */
-static Statement first_expiry = {
-	"SELECT expires_at FROM stripe_credit.lot "
-	"WHERE account_id = $1 AND remaining > 0 AND expires_at < 'infinity' AND expires_at > $2 "
-	"AND lot_id <> $3 ORDER BY expires_at LIMIT 1",
-	3, {TEXTOID, TIMESTAMPTZOID, INT8OID}
-};
-
-static Statement insert_lot = {
-	"INSERT INTO stripe_credit.lot (account_id, lot_id, payment_id, priority, expires_at, "
-	"granted, remaining) VALUES ($1, $2, $3, $4, $5, $6, $7)",
-	7, {TEXTOID, INT8OID, TEXTOID, INT4OID, TIMESTAMPTZOID, INT8OID, INT8OID}
-};
-
-static Statement write_lot = {
-	"UPDATE stripe_credit.lot SET expires_at = $3, granted = $4, remaining = $5, expired = $6, "
-	"written_off = $7, reversed_expired = $8 WHERE account_id = $1 AND lot_id = $2",
-	8, {TEXTOID, INT8OID, TIMESTAMPTZOID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID}
 };
 
 static Statement holds_expired = {
@@ -132,12 +91,8 @@ static Statement first_hold_expiry = {
 	2, {TEXTOID, TIMESTAMPTZOID}
 };
 
-/*
- * Lots in memory
- */
-
-static uint64
-query(const Account *account, Statement *stmt, const Arguments *args)
+uint64
+account_query(const Account *account, Statement *stmt, const Arguments *args)
 {
 	return statement_execute_snapshot(stmt, args, account->snapshot);
 }
@@ -146,255 +101,6 @@ static bool
 is_reading(const Account *account)
 {
 	return account->snapshot != InvalidSnapshot;
-}
-
-static TimestampTz
-result_time(uint64 row, int column)
-{
-	bool		isnull;
-
-	return DatumGetTimestampTz(result_datum(row, column, &isnull));
-}
-
-static Lot *
-find_lot(const Account *account, int64 lot_id)
-{
-	ListCell   *cell;
-
-	foreach(cell, account->lots)
-	{
-		Lot		   *lot = lfirst(cell);
-
-		if (lot->lot_id == lot_id)
-			return lot;
-	}
-	return NULL;
-}
-
-/* What a row says, of a lot that was not looked at before. */
-static Lot *
-lot_from_row(Account *account, uint64 row)
-{
-	Lot		   *lot = palloc0(sizeof(Lot));
-	bool		isnull;
-
-	lot->lot_id = result_int64(row, 1, 0);
-	lot->payment_id = result_text(row, 2);
-	lot->priority = DatumGetInt32(result_datum(row, 3, &isnull));
-	lot->has_priority = !isnull;
-	lot->expires_at = result_time(row, 4);
-	lot->granted = result_int64(row, 5, 0);
-	lot->row_remaining = result_int64(row, 6, 0);
-	lot->remaining = lot->lot_id == account->head_lot ?
-		account->head_remaining : lot->row_remaining;
-	lot->expired = result_int64(row, 7, 0);
-	lot->written_off = result_int64(row, 8, 0);
-	lot->reversed_expired = result_int64(row, 9, 0);
-	account->lots = lappend(account->lots, lot);
-	return lot;
-}
-
-/* The lots of a query's rows; what is in memory already is newer than its row. */
-static List *
-lots_from_rows(Account *account, uint64 n)
-{
-	List	   *lots = NIL;
-	uint64		row;
-
-	for (row = 0; row < n; row++)
-	{
-		Lot		   *lot = find_lot(account, result_int64(row, 1, 0));
-
-		lots = lappend(lots, lot ? lot : lot_from_row(account, row));
-	}
-	SPI_freetuptable(SPI_tuptable);
-	return lots;
-}
-
-Lot *
-account_lot(Account *account, int64 lot_id)
-{
-	Lot		   *lot = find_lot(account, lot_id);
-	Arguments	args = {0};
-
-	if (lot)
-		return lot;
-	add_text(&args, account->account_id);
-	add_int64(&args, lot_id, false);
-	if (query(account, &read_lot, &args) != 1)
-		elog(ERROR, "lot vanished");
-	return linitial(lots_from_rows(account, 1));
-}
-
-List *
-account_lots_of_payment(Account *account, const char *payment_id)
-{
-	Arguments	args = {0};
-
-	add_text(&args, account->account_id);
-	add_text(&args, payment_id);
-	return lots_from_rows(account, query(account, &lots_of_payment, &args));
-}
-
-static void
-write_lot_row(const Account *account, Lot *lot)
-{
-	Arguments	args = {0};
-
-	add_text(&args, account->account_id);
-	add_int64(&args, lot->lot_id, false);
-	add_datum(&args, TimestampTzGetDatum(lot->expires_at), false);
-	add_int64(&args, lot->granted, false);
-	add_int64(&args, lot->remaining, false);
-	add_int64(&args, lot->expired, false);
-	add_int64(&args, lot->written_off, false);
-	add_int64(&args, lot->reversed_expired, false);
-	statement_execute(&write_lot, &args);
-	lot->row_remaining = lot->remaining;
-	lot->changed = false;
-}
-
-/* Write the lots that were changed, but not what is left of that one. */
-static void
-write_lots(const Account *account, const Lot *head)
-{
-	ListCell   *cell;
-
-	foreach(cell, account->lots)
-	{
-		Lot		   *lot = lfirst(cell);
-		bool		stale = lot == head ?
-		lot->row_remaining == 0 : lot->row_remaining != lot->remaining;
-
-		CHECK_FOR_INTERRUPTS();
-		if (lot->changed || stale)
-			write_lot_row(account, lot);
-	}
-}
-
-/* From here on the rows say all that is true of the lots, the head's too. */
-static void
-unload_lots(Account *account)
-{
-	if (account->head_lot != 0)
-		(void) account_lot(account, account->head_lot);
-	write_lots(account, NULL);
-	account->lots = NIL;
-	account->head_lot = 0;
-	account->head_remaining = 0;
-	account->head_unknown = true;
-}
-
-/*
- * The spending order
- */
-
-static bool
-lot_precedes(const Lot *a, const Lot *b)
-{
-	if (a->has_priority != b->has_priority)
-		return a->has_priority;
-	if (a->has_priority && a->priority != b->priority)
-		return a->priority < b->priority;
-	if (a->expires_at != b->expires_at)
-		return a->expires_at < b->expires_at;
-	if ((a->payment_id == NULL) != (b->payment_id == NULL))
-		return a->payment_id == NULL;
-	return a->lot_id < b->lot_id;
-}
-
-/* Lots are unloaded: the next so many in order. */
-static List *
-load_lots_in_order(Account *account, int64 most)
-{
-	Arguments	args = {0};
-
-	add_text(&args, account->account_id);
-	add_int64(&args, most, false);
-	return lots_from_rows(account, query(account, &lots_in_order, &args));
-}
-
-/* The first of the lots in memory that have credits left. */
-static Lot *
-first_in_memory(const Account *account)
-{
-	Lot		   *first = NULL;
-	ListCell   *cell;
-
-	foreach(cell, account->lots)
-	{
-		Lot		   *lot = lfirst(cell);
-
-		if (lot->remaining > 0 && (first == NULL || lot_precedes(lot, first)))
-			first = lot;
-	}
-	return first;
-}
-
-/*
- * The lot that is spent next, or NULL.  While something is left of the head,
- * nothing that is not in memory can come before it.
- */
-static Lot *
-first_lot(Account *account)
-{
-	Lot		   *head = account->head_lot ? account_lot(account, account->head_lot) : NULL;
-	Lot		   *first;
-
-	if (head && head->remaining > 0 && !account->head_unknown)
-		first = first_in_memory(account);
-	else
-	{
-		List	   *lots;
-
-		unload_lots(account);
-		lots = load_lots_in_order(account, 1);
-		first = lots == NIL ? NULL : linitial(lots);
-	}
-	account->head_lot = first ? first->lot_id : 0;
-	account->head_unknown = false;
-	return first;
-}
-
-static int64
-take_from_lot(Lot *lot, int64 credits, Taken *taken)
-{
-	int64		part = Min(credits, lot->remaining);
-
-	lot->remaining -= part;
-	taken_add(taken, lot->lot_id, part);
-	return part;
-}
-
-int64
-account_take(Account *account, int64 credits, Taken *taken)
-{
-	Lot		   *lot = credits > 0 ? first_lot(account) : NULL;
-	int64		most = FEW_LOTS;
-
-	if (lot)
-		credits -= take_from_lot(lot, credits, taken);
-	while (lot && credits > 0)
-	{
-		List	   *lots;
-		ListCell   *cell;
-
-		/* ever more at once, since those that were emptied are in the way */
-		unload_lots(account);
-		lots = load_lots_in_order(account, most);
-		most *= 4;
-		lot = NULL;
-		foreach(cell, lots)
-		{
-			lot = lfirst(cell);
-			credits -= take_from_lot(lot, credits, taken);
-			if (credits == 0)
-				break;
-		}
-		account->head_lot = lot ? lot->lot_id : 0;
-		account->head_unknown = lot == NULL;
-	}
-	return credits;
 }
 
 /*
@@ -475,38 +181,6 @@ post_of_lot(Account *account, const char *kind, int64 credits, const Lot *lot)
  * Credits come, return and expire
  */
 
-void
-account_insert_lot(const char *account_id, const Lot *lot)
-{
-	Arguments	args = {0};
-
-	add_text(&args, account_id);
-	add_int64(&args, lot->lot_id, false);
-	add_text(&args, lot->payment_id);
-	add_datum(&args, Int32GetDatum(lot->priority), !lot->has_priority);
-	add_datum(&args, TimestampTzGetDatum(lot->expires_at), false);
-	add_int64(&args, lot->granted, false);
-	add_int64(&args, lot->remaining, false);
-	statement_execute(&insert_lot, &args);
-}
-
-void
-account_add_lot(Account *account, const Lot *terms)
-{
-	Lot		   *lot = palloc(sizeof(Lot));
-
-	/* the head must be in memory, to be compared with */
-	if (account->head_lot != 0)
-		(void) account_lot(account, account->head_lot);
-	*lot = *terms;
-	lot->lot_id = account->seq;
-	lot->remaining = Max(Min(lot->granted, account_available(account)), 0);
-	lot->row_remaining = lot->remaining;
-	account->lots = lappend(account->lots, lot);
-	account->next_expiry = Min(account->next_expiry, lot->expires_at);
-	account_insert_lot(account->account_id, lot);
-}
-
 static void
 expire_lot(Account *account, Lot *lot)
 {
@@ -565,18 +239,6 @@ account_give_back(Account *account, const Taken *taken)
 	}
 }
 
-void
-account_set_lot_expiry(Account *account, Lot *lot, TimestampTz expires_at)
-{
-	if (lot->expires_at == expires_at)
-		return;
-	lot->expires_at = expires_at;
-	lot->changed = true;
-	account->next_expiry = Min(account->next_expiry, expires_at);
-	/* it has another place in the spending order, perhaps not as the head */
-	account->head_unknown = true;
-}
-
 /*
  * What has expired is entered
  */
@@ -600,7 +262,7 @@ find_hold_expiry(Account *account)
 
 	add_text(&args, account->account_id);
 	add_datum(&args, TimestampTzGetDatum(account->now), false);
-	account->hold_expiry = query(account, &first_hold_expiry, &args) == 0 ?
+	account->hold_expiry = account_query(account, &first_hold_expiry, &args) == 0 ?
 		DT_NOEND : result_time(0, 1);
 }
 
@@ -623,7 +285,7 @@ read_expired_holds(Account *account, int64 most, uint64 *n)
 	add_text(&args, account->account_id);
 	add_datum(&args, TimestampTzGetDatum(account->now), false);
 	add_int64(&args, most, false);
-	*n = query(account, &holds_expired, &args);
+	*n = account_query(account, &holds_expired, &args);
 	holds = palloc0(sizeof(ExpiredHold) * Max(*n, 1));
 	for (row = 0; row < *n; row++)
 	{
@@ -657,44 +319,13 @@ enter_expired_holds(Account *account, int64 most)
 	return (int64) n;
 }
 
-TimestampTz
-account_next_expiry(Account *account)
-{
-	TimestampTz next = DT_NOEND;
-	Arguments	args = {0};
-	ListCell   *cell;
-	Lot		   *head = account->head_lot ? find_lot(account, account->head_lot) : NULL;
-	bool		head_empty = account->head_lot != 0 &&
-	(head ? head->remaining : account->head_remaining) == 0;
-
-	add_text(&args, account->account_id);
-	add_datum(&args, TimestampTzGetDatum(account->now), false);
-	add_int64(&args, head_empty ? account->head_lot : 0, false);
-	if (query(account, &first_expiry, &args) > 0)
-		next = result_time(0, 1);
-	/* what has returned may not be in its row yet */
-	foreach(cell, account->lots)
-	{
-		Lot		   *lot = lfirst(cell);
-
-		if (lot->remaining > 0)
-			next = Min(next, lot->expires_at);
-	}
-	return next;
-}
-
 /* Returns how many; if there may be more, next_expiry stays at the last. */
 static int64
 enter_expired_lots(Account *account, int64 most)
 {
-	Arguments	args = {0};
-	List	   *lots;
+	List	   *lots = lots_expired(account, most);
 	ListCell   *cell;
 
-	add_text(&args, account->account_id);
-	add_datum(&args, TimestampTzGetDatum(account->now), false);
-	add_int64(&args, most, false);
-	lots = lots_from_rows(account, query(account, &lots_expired, &args));
 	foreach(cell, lots)
 	{
 		Lot		   *lot = lfirst(cell);
@@ -844,7 +475,7 @@ account_read(Account *account, const char *account_id)
 	account->account_id = account_id;
 	account->snapshot = RegisterSnapshot(GetTransactionSnapshot());
 	add_text(&args, account_id);
-	if (query(account, &read_account, &args) == 0)
+	if (account_query(account, &read_account, &args) == 0)
 	{
 		account_finish_reading(account);
 		return false;
@@ -878,6 +509,7 @@ write_account_row(const Account *account)
 	add_int64(&args, account->row_balance, false);
 	add_int64(&args, account->row_held, false);
 	add_int64(&args, account->row_seq, false);
+	add_bool(&args, account->may_owe);
 	if (statement_execute(&write_account, &args) != 1)
 		elog(ERROR, "account changed while it was locked");
 }
@@ -899,9 +531,9 @@ account_close(Account *account)
 		return;
 	if (account->lots != NIL || account->head_unknown)
 	{
-		Lot		   *head = first_lot(account);
+		Lot		   *head = lots_first(account);
 
-		write_lots(account, head);
+		lots_write(account, head);
 		account->head_remaining = head ? head->remaining : 0;
 	}
 	write_account_row(account);

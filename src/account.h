@@ -68,6 +68,7 @@ typedef struct Account
 	TimestampTz next_expiry;
 	TimestampTz hold_expiry;
 	bool		has_holds;
+	bool		may_owe;		/* set by who may make a debt */
 	bool		has_low_balance;
 	int64		low_balance;
 

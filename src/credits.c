@@ -159,6 +159,7 @@ adjust(Account *account, Entry *entry)
 	else
 	{
 		/* what the lots lack is a debt */
+		account->may_owe = true;
 		(void) account_take(account, -entry->credits, &taken);
 		account_post(account, entry);
 	}

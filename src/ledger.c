@@ -343,6 +343,7 @@ ledger_reverse(const char *account_id, const char *payment_id, int64 credits,
 	write_off = to_write_off(missing, overdraw, account_available(&account) -
 							 (credits - expired - missing));
 	write_off_lots(lots, write_off);
+	account.may_owe = overdraw == OVERDRAW_DEBT;
 	(void) account_take(&account, missing - write_off, &taken);
 	post(&account, "reversal", -(credits - expired), payment_id, 0);
 	post(&account, "write_off", write_off, payment_id, 0);

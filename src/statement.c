@@ -142,3 +142,11 @@ result_bool(uint64 row, int column)
 
 	return !isnull && DatumGetBool(value);
 }
+
+TimestampTz
+result_time(uint64 row, int column)
+{
+	bool		isnull;
+
+	return DatumGetTimestampTz(result_datum(row, column, &isnull));
+}

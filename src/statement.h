@@ -14,6 +14,7 @@
 #ifndef STATEMENT_H
 #define STATEMENT_H
 
+#include "datatype/timestamp.h"
 #include "executor/spi.h"
 #include "utils/snapshot.h"
 
@@ -57,5 +58,7 @@ extern char *result_text(uint64 row, int column);
 extern int64 result_int64(uint64 row, int column, int64 if_null);
 extern int64 result_seconds(uint64 row, int column, int64 if_null);
 extern bool result_bool(uint64 row, int column);
+/* Not NULL. */
+extern TimestampTz result_time(uint64 row, int column);
 
 #endif							/* STATEMENT_H */
