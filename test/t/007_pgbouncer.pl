@@ -1,5 +1,6 @@
-# Nothing depends on which server connection a transaction gets: purchases and
-# settings through pgbouncer, which gives a client another one each time.
+# Nothing depends on which server connection a transaction gets: purchases,
+# spending and settings through pgbouncer, which gives a client another one each
+# time.
 
 use strict;
 use warnings;
@@ -15,6 +16,7 @@ use Test::More;
 
 use constant {
 	CONNECTIONS => 3,
+	CLIENTS => 8,
 	ROUNDS => 30
 };
 
@@ -43,12 +45,12 @@ admin_users = $user
 pool_mode = transaction
 default_pool_size = @{[ CONNECTIONS ]}
 server_round_robin = 1
+query_timeout = 30
 logfile = $dir/log
 INI
 
-my $output = '';
-my $run = IPC::Run::start([ $pgbouncer, "$dir/pgbouncer.ini" ],
-	'<', '/dev/null', '>', \$output, '2>&1');
+# It writes to its log only: it would wait for a pipe that nobody reads.
+my $run = IPC::Run::start([ $pgbouncer, '-q', "$dir/pgbouncer.ini" ], '<', '/dev/null', '>', '/dev/null', '2>&1');
 END { $run->kill_kill if $run }
 
 my $pooled = "host=$dir port=$port user=$user dbname=postgres";
@@ -64,6 +66,36 @@ sub pooled
 	return $stdout . $stderr;
 }
 
+# What each of many clients prints that run their scripts at the same time.  They
+# are more than there are connections.
+sub crowd
+{
+	my (@scripts) = @_;
+	my @runs;
+
+	for my $i (0 .. $#scripts)
+	{
+		append_to_file("$dir/$i.sql", $scripts[$i]);
+		push @runs,
+		  IPC::Run::start(
+			[ $node->installed_command('psql'), '-XAtq', '-v', 'VERBOSITY=sqlstate', '-d', $pooled, '-f', "$dir/$i.sql" ],
+			'<', '/dev/null', '>', "$dir/$i.out", '2>&1');
+	}
+	$_->finish for @runs;
+	my @outputs = map { slurp_file("$dir/$_.out") } 0 .. $#scripts;
+	unlink map { ("$dir/$_.sql", "$dir/$_.out") } 0 .. $#scripts;
+	return @outputs;
+}
+
+# How often each line is there, errors without where they were
+sub tally
+{
+	my %count;
+
+	$count{s/^psql:\S+ //r}++ for map { split /\n/ } @_;
+	return \%count;
+}
+
 # Not over its standard input, which a psql that is refused doesn't read.
 sub answers
 {
@@ -76,7 +108,7 @@ my $tries = 0;
 until (answers())
 {
 	$run->pump_nb;
-	BAIL_OUT("pgbouncer does not answer: $output") if $tries++ > 100 || !$run->pumpable;
+	BAIL_OUT('pgbouncer does not answer: ' . slurp_file("$dir/log")) if $tries++ > 100 || !$run->pumpable;
 	select(undef, undef, undef, 0.1);
 }
 
@@ -96,22 +128,62 @@ my $servers = $node->safe_psql('postgres',
 	q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()});
 is($servers, CONNECTIONS, 'over all connections of the pool');
 
-# Spends with keys, each tried by every client, and holds that another
-# connection captures
+#
+# Spending
+#
+
 pooled(q{SELECT stripe_credit.grant_credits('carol', 1000, 'to spend')});
-my $spent = join '',
-  all_at_once_over(
-	$pooled, $node,
-	map {
-		join '', map { "SELECT duplicate FROM stripe_credit.spend('carol', 2, 'request $_');\n" } 1 .. ROUNDS;
-	} 1 .. CONNECTIONS);
-is(($spent =~ s/^f$//mgr =~ tr/t//), (CONNECTIONS - 1) * ROUNDS, 'each spend is made once, whoever is first');
-is(pooled(q{SELECT available FROM stripe_credit.hold('carol', 40, 'stream')}), 900 . "\n", 'a hold');
-is(pooled(q{SELECT available FROM stripe_credit.capture('carol', 'stream', 10)}), 930 . "\n", 'is captured over another connection');
-is(pooled(q{SELECT count(*) FROM stripe_credit.spend_many('carol', '{1,2,3}', '{a,b,c}')}), "3\n", 'many at once');
-pooled(q{BEGIN; SET LOCAL synchronous_commit = off; SELECT stripe_credit.spend('carol', 1, 'soon'); COMMIT});
-is(pooled(q{SELECT stripe_credit.spend('carol', 1000, 'too many')}) =~ /PT402/, 1, 'a refusal');
-is(pooled(q{SELECT balance FROM stripe_credit.balance('carol')}), "923\n", 'what is left');
+
+# Keys that every client uses, and keys of his own
+is_deeply(
+	tally(
+		crowd(
+			map {
+				my $client = $_;
+				join '', map {
+					"SELECT duplicate FROM stripe_credit.spend('carol', 2, 'everybody $_');
+					SELECT duplicate FROM stripe_credit.spend('carol', 1, 'client $client, $_');\n"
+				} 1 .. ROUNDS;
+			} 1 .. CLIENTS)),
+	{ f => ROUNDS + CLIENTS * ROUNDS, t => (CLIENTS - 1) * ROUNDS },
+	'each key is spent once, whoever tries it');
+is(pooled(q{SELECT balance FROM stripe_credit.balance('carol')}),
+	1000 - 2 * ROUNDS - CLIENTS * ROUNDS . "\n", 'and paid for once');
+
+# The last credits
+pooled(q{SELECT stripe_credit.grant_credits('dave', 100, 'to spend')});
+is_deeply(
+	tally(crowd(("SELECT duplicate FROM stripe_credit.spend('dave', 1);\n" x ROUNDS) x CLIENTS)),
+	{ f => 100, 'ERROR:  PT402' => CLIENTS * ROUNDS - 100 },
+	'nobody spends what is not there');
+
+# Batches that overlap, and transactions of several calls
+is_deeply(
+	tally(
+		crowd(
+			map {
+				my $keys = join ',', $_ .. $_ + 9;
+
+				"SELECT duplicate FROM stripe_credit.spend_many('carol', '{1,1,1,1,1,1,1,1,1,1}', '{$keys}');
+				BEGIN;
+				SELECT duplicate FROM stripe_credit.hold('carol', 5, 'hold $_');
+				SELECT duplicate FROM stripe_credit.capture('carol', 'hold $_', 4);
+				SELECT duplicate FROM stripe_credit.reverse_spend('carol', 'hold $_');
+				COMMIT;\n"
+			} 1 .. CLIENTS)),
+	{ f => CLIENTS + 9 + 3 * CLIENTS, t => 9 * CLIENTS - 9 },
+	'batches and transactions');
+is( pooled(q{SELECT balance, held FROM stripe_credit.balance('carol')}),
+	1000 - 2 * ROUNDS - CLIENTS * ROUNDS - CLIENTS - 9 . "|0\n", 'are what they should be');
+
+# A lone client gets one connection after the other: one hold more than there
+# are, so that each is captured over another one than made it.
+pooled(q{SELECT stripe_credit.grant_credits('erin', 100, 'to hold')});
+my @held = split /\n/, pooled(join '', map { "SELECT pg_backend_pid(), duplicate FROM stripe_credit.hold('erin', 10, 'stream $_');\n" } 0 .. CONNECTIONS);
+my @captured = split /\n/, pooled(join '', map { "SELECT pg_backend_pid(), duplicate FROM stripe_credit.capture('erin', 'stream $_', 3);\n" } 0 .. CONNECTIONS);
+is_deeply([ grep { !/^\d+\|f$/ } @held, @captured ], [], 'holds are made and captured');
+is_deeply([ grep { $held[$_] eq $captured[$_] } 0 .. CONNECTIONS ], [], 'over different connections');
+is(pooled(q{SELECT balance, held FROM stripe_credit.balance('erin')}), 100 - 3 * (CONNECTIONS + 1) . "|0\n", 'and count');
 
 # A setting that is changed over one of them is in force over all.
 my $event = 0;
@@ -138,11 +210,23 @@ is($says->('55000'), 2 * CONNECTIONS, 'no secret is valid');
 pooled(q{UPDATE stripe_credit.webhook_secret SET valid_until = 'infinity'});
 is($says->('applied'), 2 * CONNECTIONS, 'a secret is valid again');
 
-# The level of a commit is raised for its own transaction only.
-pooled("BEGIN; SET LOCAL synchronous_commit = off; "
-	  . call(session_event('evt_level', account => 'bob')) . '; COMMIT');
+# The level of a commit is raised for a purchase and lowered for a spend in its own
+# transaction only, whatever becomes of that; nor does anything else stay.
+for my $level (1 .. CONNECTIONS)
+{
+	pooled("BEGIN; SET LOCAL synchronous_commit = off; $_; COMMIT")
+	  for (
+		call(session_event("evt_level_$level", account => 'bob')),
+		"SELECT stripe_credit.spend('erin', 1, 'level $level')",
+		"SELECT stripe_credit.spend('erin', 1000, 'too much')",
+		"SELECT stripe_credit.spend_many('erin', '{1,1000}')");
+	pooled(call(session_event("evt_waits_$level", account => 'bob', pack => 'none')));
+	pooled('SELECT stripe_credit.maintain()');
+}
 is(join('', map { pooled('SHOW synchronous_commit') } 1 .. CONNECTIONS),
-	"on\n" x CONNECTIONS, 'no setting is left behind');
+	"on\n" x CONNECTIONS, 'the level of commits is as it was');
+my $left_behind = slurp_file("$FindBin::RealBin/../left_behind.sql");
+is(join('', map { pooled($left_behind) } 1 .. CONNECTIONS), '', 'nothing is left behind in a connection');
 
 ok(books_are_right($node), 'the books are right');
 $run->kill_kill;

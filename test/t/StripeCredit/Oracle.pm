@@ -242,8 +242,17 @@ sub is_usual_error
 
 	return 1 if $sqlstate =~ /^(?:PT40[249]|57014|57P..|08...)$/;
 	return $call->{level} ne 'read committed' if $sqlstate eq '40001';
-	return $call->{op} eq 'capture' if $sqlstate eq '22023';
+	return $call->{op} eq 'capture' || came_too_late($call) if $sqlstate eq '22023';
 	return 0;
+}
+
+# A grant that had to wait until its credits would have expired
+sub came_too_late
+{
+	my ($call) = @_;
+
+	return $call->{op} eq 'grant_credits' && defined $call->{expires}
+	  && $call->{t1} >= $call->{t0} + $call->{expires};
 }
 
 # What a call met, or else what ended its transaction; a refusal is another's.
