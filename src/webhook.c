@@ -508,7 +508,7 @@ bool
 webhook_retry(const char *event_id, const Settings *settings, EventStatus *status)
 {
 	StoredEvent stored;
-	PaymentOutcome outcome = {.status = STATUS_DUPLICATE};
+	PaymentOutcome outcome = {.status = STATUS_IGNORED};	/* others were first */
 
 	if (!event_lock(&lock_event_unless_locked, event_id, &stored))
 		return false;
