@@ -164,6 +164,15 @@ account_post(Account *account, const Entry *entry)
 		insert_entry_row(account, entry);
 }
 
+void
+account_post_lot(Account *account, Entry *entry, Lot *lot)
+{
+	entry->lot_id = account->seq + 1;
+	lot->granted = entry->credits;
+	account_post(account, entry);
+	lots_add(account, lot);
+}
+
 static void
 post_of_lot(Account *account, const char *kind, int64 credits, const Lot *lot)
 {
@@ -207,9 +216,6 @@ make_good(Account *account, Lot *lot, int64 credits)
 void
 account_return_to_lot(Account *account, Lot *lot, int64 credits)
 {
-	/* the head must be in memory, to be compared with */
-	if (account->head_lot != 0)
-		(void) account_lot(account, account->head_lot);
 	lot->remaining += credits;
 	if (lot->expires_at <= account->now)
 		expire_lot(account, lot);

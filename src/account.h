@@ -145,6 +145,12 @@ extern bool account_has_room(const Account *account, int64 credits);
 /* Write an entry, and let the balance follow; 22003 if it can't. */
 extern void account_post(Account *account, const Entry *entry);
 
+/*
+ * The same for an entry that brings a lot, of which priority, expiry and payment
+ * are given; what the account owes is paid from it.
+ */
+extern void account_post_lot(Account *account, Entry *entry, Lot *lot);
+
 /* What is true of a lot, by its id. */
 extern Lot *account_lot(Account *account, int64 lot_id);
 
@@ -153,12 +159,6 @@ extern Lot *account_lot(Account *account, int64 lot_id);
  * them must be changed before account_take().
  */
 extern List *account_lots_of_payment(Account *account, const char *payment_id);
-
-/*
- * A lot that the entry before has brought, whose credits are counted as
- * available already; what the account owes is paid from it.
- */
-extern void account_add_lot(Account *account, const Lot *lot);
 
 /* A lot expires at another time than was thought. */
 extern void account_set_lot_expiry(Account *account, Lot *lot, TimestampTz expires_at);

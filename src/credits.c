@@ -62,15 +62,6 @@ open_or_create(Account *account, const char *account_id)
 				 errdetail("The setting create_accounts is off.")));
 }
 
-static void
-post_with_lot(Account *account, Entry *entry, Lot *lot)
-{
-	entry->lot_id = account->seq + 1;
-	lot->granted = entry->credits;
-	account_post(account, entry);
-	account_add_lot(account, lot);
-}
-
 /* Checked only when the grant is made: a retry may come after the expiry. */
 static TimestampTz
 expiry_argument(FunctionCallInfo fcinfo, int n, TimestampTz now)
@@ -107,7 +98,7 @@ stripe_credit_grant_credits(PG_FUNCTION_ARGS)
 		lot.expires_at = expiry_argument(fcinfo, 3, account.now);
 		lot.has_priority = !PG_ARGISNULL(4);
 		lot.priority = lot.has_priority ? PG_GETARG_INT32(4) : 0;
-		post_with_lot(&account, &entry, &lot);
+		account_post_lot(&account, &entry, &lot);
 		answer = mutation_close(&account, account.seq, false);
 	}
 	SPI_finish();
@@ -155,7 +146,7 @@ adjust(Account *account, Entry *entry)
 	Taken		taken = {0};
 
 	if (entry->credits > 0)
-		post_with_lot(account, entry, &lot);
+		account_post_lot(account, entry, &lot);
 	else
 	{
 		/* what the lots lack is a debt */

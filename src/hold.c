@@ -143,7 +143,10 @@ undo_from_head(const HoldRequest *request)
 	statement_execute(&undo_hold_from_head, &args);
 }
 
-/* Out of the head lot, if it has them and nothing else is to be done. */
+/*
+ * Out of the head lot, if it has them and nothing else is to be done.  Of the
+ * key only the ledger is asked: another hold's is found by inserting.
+ */
 static bool
 hold_quickly(const HoldRequest *request, Mutation *answer)
 {

@@ -203,15 +203,13 @@ purchase(Account *account, const char *payment_id, int64 credits, const LotTerms
 	Entry		entry = {
 		.kind = "purchase",
 		.credits = credits,
-		.payment_id = payment_id,
-		.lot_id = account->seq + 1
+		.payment_id = payment_id
 	};
 	Lot			lot = purchased_lot(payment_id, credits, terms);
 
 	if (!account_has_room(account, credits))
 		return false;
-	account_post(account, &entry);
-	account_add_lot(account, &lot);
+	account_post_lot(account, &entry, &lot);
 	return true;
 }
 

@@ -320,13 +320,10 @@ account_insert_lot(const char *account_id, const Lot *lot)
 }
 
 void
-account_add_lot(Account *account, const Lot *terms)
+lots_add(Account *account, const Lot *terms)
 {
 	Lot		   *lot = palloc(sizeof(Lot));
 
-	/* the head must be in memory, to be compared with */
-	if (account->head_lot != 0)
-		(void) account_lot(account, account->head_lot);
 	*lot = *terms;
 	lot->lot_id = account->seq;
 	lot->remaining = Max(Min(lot->granted, account_available(account)), 0);

@@ -29,4 +29,10 @@ extern void lots_write(const Account *account, const Lot *head);
 /* Up to so many lots whose time has come, those that expired first before. */
 extern List *lots_expired(Account *account, int64 most);
 
+/*
+ * A lot that the last entry has brought, whose credits are counted as available
+ * already.
+ */
+extern void lots_add(Account *account, const Lot *terms);
+
 #endif							/* LOTS_H */
