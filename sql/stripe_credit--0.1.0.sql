@@ -280,6 +280,8 @@ CREATE TABLE stripe_credit.lot (
 	expired bigint NOT NULL DEFAULT 0,
 	written_off bigint NOT NULL DEFAULT 0,
 	reversed_expired bigint NOT NULL DEFAULT 0,
+	reversed_lots bigint[],
+	reversed_credits bigint[],
 	PRIMARY KEY (account_id, lot_id)
 );
 -- The spending order, an account's next expiry, and what maintain() looks for.
@@ -298,6 +300,8 @@ COMMENT ON COLUMN stripe_credit.lot.remaining IS 'credits that can still be spen
 COMMENT ON COLUMN stripe_credit.lot.expired IS 'credits that expired unspent';
 COMMENT ON COLUMN stripe_credit.lot.written_off IS 'credits that were taken back though they were spent, and are owed by nobody';
 COMMENT ON COLUMN stripe_credit.lot.reversed_expired IS 'credits taken back that had expired, for which the ledger has no entry';
+COMMENT ON COLUMN stripe_credit.lot.reversed_lots IS 'of a payment''s first lot: the lots that its reversals took credits from, in that order, so that what is given back returns there';
+COMMENT ON COLUMN stripe_credit.lot.reversed_credits IS 'how many credits they took from each of reversed_lots';
 
 CREATE TABLE stripe_credit.hold (
 	account_id text COLLATE "C" NOT NULL,
@@ -340,7 +344,7 @@ CREATE INDEX event_received ON stripe_credit.event USING brin (received_at);
 COMMENT ON TABLE stripe_credit.event IS 'webhook events that concern us, by Stripe''s id';
 COMMENT ON COLUMN stripe_credit.event.created IS 'when it happened, by Stripe''s clock';
 COMMENT ON COLUMN stripe_credit.event.status IS 'applied, duplicate, pending or unmatched';
-COMMENT ON COLUMN stripe_credit.event.reason IS 'what an event that is not applied lacks';
+COMMENT ON COLUMN stripe_credit.event.reason IS 'what an event that is not applied lacks: payment, subscription, unpaid, account, pack, ...';
 COMMENT ON COLUMN stripe_credit.event.payload IS 'the body as it came, where settings.keep_payload keeps it';
 COMMENT ON COLUMN stripe_credit.event.facts IS 'the fields that we read, as JSON, where an event waits without its payload';
 COMMENT ON COLUMN stripe_credit.event.tried_at IS 'when maintain() last tried to apply it';
@@ -368,25 +372,38 @@ CREATE TABLE stripe_credit.payment (
 	terms text COLLATE "C",
 	priority integer,
 	expires_after interval,
+	details jsonb,
 	posted bigint NOT NULL DEFAULT 0,
 	posted_to text COLLATE "C",
+	posted_as text COLLATE "C",
+	same_as text COLLATE "C",
 	created_at timestamptz NOT NULL DEFAULT pg_catalog.now()
 );
 -- A session is paid for once, whatever its events call the payment.
 CREATE UNIQUE INDEX payment_session ON stripe_credit.payment (session_id)
 	WHERE session_id IS NOT NULL AND subscription_id IS NULL;
+CREATE INDEX payment_subscription ON stripe_credit.payment (subscription_id)
+	WHERE subscription_id IS NOT NULL;
+CREATE INDEX payment_same_as ON stripe_credit.payment (same_as) WHERE same_as IS NOT NULL;
+-- Refunds, disputes and links of payments that were never heard of: see maintain().
+CREATE INDEX payment_unheard ON stripe_credit.payment (created_at)
+	WHERE NOT paid AND session_id IS NULL AND same_as IS NULL;
 COMMENT ON TABLE stripe_credit.payment IS 'what is known of each thing that was paid for, gathered from events';
-COMMENT ON COLUMN stripe_credit.payment.payment_id IS 'pi_..., cs_... when nothing had to be paid, sub_... for what a subscription session says, or the event that a person resolved';
-COMMENT ON COLUMN stripe_credit.payment.amount IS 'what the session or payment intent came to, in minor units';
+COMMENT ON COLUMN stripe_credit.payment.payment_id IS 'in_... of an invoice, pi_..., cs_... when nothing had to be paid, sub_... for what a subscription session says, or the event that a person resolved';
+COMMENT ON COLUMN stripe_credit.payment.amount IS 'what the session, payment intent or invoice came to, in minor units; of a subscription what a unit was sold for';
 COMMENT ON COLUMN stripe_credit.payment.paid_at IS 'the earliest event that says paid, by Stripe''s clock';
 COMMENT ON COLUMN stripe_credit.payment.failed_at IS 'when a delayed payment failed';
 COMMENT ON COLUMN stripe_credit.payment.expired_at IS 'when its session expired unpaid';
-COMMENT ON COLUMN stripe_credit.payment.account_rank IS 'who says whose it is: 1 a person, 2 the session, 3 the payment intent';
+COMMENT ON COLUMN stripe_credit.payment.account_rank IS 'who says whose it is: 1 a person, 3 the session, 4 metadata of the payment intent or subscription';
 COMMENT ON COLUMN stripe_credit.payment.account_from IS 'the field that named the account';
-COMMENT ON COLUMN stripe_credit.payment.credits_rank IS 'who says how much: 1 a person, 2 metadata of the session, 3 of the payment intent, 4 the payment link, 5 the rate';
+COMMENT ON COLUMN stripe_credit.payment.credits_rank IS 'who says how much: 1 a person, 2 the price of an invoice''s line, 3 metadata of the session, 4 of the payment intent or subscription, 5 the payment link, 6 the rate, 7 the lines of the invoice together';
+COMMENT ON COLUMN stripe_credit.payment.credits IS 'what it is worth in whole; of a subscription what a unit is worth, 0 if its pack says so';
 COMMENT ON COLUMN stripe_credit.payment.terms IS 'what the credits were computed from; the same terms are never computed again';
+COMMENT ON COLUMN stripe_credit.payment.details IS 'its charges, refunds, disputes, their balance transactions, and the lines of an invoice; times in seconds since 1970';
 COMMENT ON COLUMN stripe_credit.payment.posted IS 'credits that the ledger holds for it';
 COMMENT ON COLUMN stripe_credit.payment.posted_to IS 'the account that they were posted to; it never changes';
+COMMENT ON COLUMN stripe_credit.payment.posted_as IS 'the name that the ledger and its lots have it under, if that is another of its names';
+COMMENT ON COLUMN stripe_credit.payment.same_as IS 'this is but a name of another payment, whose row holds what is known';
 
 ----------------------------------------------------------------------
 -- Money in
@@ -529,6 +546,7 @@ CREATE VIEW stripe_credit.attention (kind, id, account_id, since, detail) AS
 		   pg_catalog.format('%s: %s', e.type, e.reason)
 	FROM stripe_credit.event e LEFT JOIN stripe_credit.payment p ON p.payment_id = e.payment_id
 	WHERE e.status = 'unmatched'
+	   OR (e.status = 'pending' AND e.reason = 'subscription' AND e.received_at < pg_catalog.now() - '3 days'::interval)
 	UNION ALL
 	SELECT 'failed', p.payment_id, p.account_id, p.failed_at,
 		   'a delayed payment failed'
@@ -567,6 +585,60 @@ CREATE VIEW stripe_credit.attention (kind, id, account_id, since, detail) AS
 	  AND EXISTS (SELECT FROM stripe_credit.settings s WHERE s.mode = 'live')
 	GROUP BY l.account_id;
 COMMENT ON VIEW stripe_credit.attention IS 'what a person should look at; not what merely waits';
+
+-- What facts.c computes, computed a second time for check_books().
+CREATE FUNCTION stripe_credit.credits_back(credits bigint, amount bigint, currency text, details jsonb)
+	RETURNS bigint
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+	AS $$
+	WITH charge AS (
+		SELECT * FROM jsonb_to_recordset(details->'charges')
+			AS c (id text, amount numeric, currency text, refunded numeric, refunded_at numeric)
+	), refund AS (
+		SELECT * FROM jsonb_to_recordset(details->'refunds')
+			AS r (charge text, status text, amount numeric, currency text, created numeric)
+	), dispute AS (
+		SELECT * FROM jsonb_to_recordset(details->'disputes')
+			AS d (id text, status text, amount numeric, currency text, funds text)
+	), movement AS (
+		SELECT t.dispute, sum(t.amount) AS net, count(*) AS n
+		FROM jsonb_to_recordset(details->'transactions') AS t (dispute text, amount numeric)
+		GROUP BY t.dispute
+	), first AS (
+		SELECT c.currency FROM charge c WHERE c.amount IS NOT NULL ORDER BY c.id COLLATE "C" LIMIT 1
+	), charged AS (
+		SELECT least(sum(c.amount), 9223372036854775807) AS amount, f.currency
+		FROM first f JOIN charge c ON c.currency = f.currency GROUP BY f.currency
+		UNION ALL
+		SELECT credits_back.amount, credits_back.currency WHERE NOT EXISTS (SELECT FROM first)
+	), gone AS (
+		SELECT r.amount, r.currency FROM refund r WHERE r.status <> 'failed'
+		UNION ALL
+		SELECT greatest(0, c.refunded - coalesce(
+				   (SELECT sum(r.amount) FROM refund r
+					WHERE r.created <= c.refunded_at AND coalesce(r.charge, c.id) = c.id), 0)),
+			   CASE WHEN c.amount IS NOT NULL THEN c.currency END
+		FROM charge c WHERE c.refunded_at IS NOT NULL
+		UNION ALL
+		SELECT d.amount, d.currency
+		FROM dispute d LEFT JOIN movement m ON m.dispute = d.id
+		WHERE CASE WHEN d.status IN ('won', 'prevented', 'warning_closed') THEN m.n > 1 AND m.net < 0
+				   WHEN m.n > 0 THEN m.net < 0
+				   WHEN d.funds IS NOT NULL THEN d.funds = 'withdrawn'
+				   ELSE d.status IN ('needs_response', 'under_review', 'lost', 'appeal_needs_response', 'appeal_under_review') END
+	), total AS (
+		SELECT coalesce(sum(g.amount), 0) AS amount,
+			   coalesce(bool_or(g.amount > 0 AND g.currency IS DISTINCT FROM (SELECT h.currency FROM charged h)), false) AS whole
+		FROM gone g
+	)
+	SELECT CASE WHEN h.amount IS NULL THEN CASE WHEN t.whole THEN credits ELSE 0 END
+				WHEN h.amount = 0 THEN 0
+				ELSE div(credits * CASE WHEN t.whole THEN h.amount ELSE least(t.amount, h.amount) END + h.amount - 1, h.amount)
+		   END
+	FROM charged h, total t
+$$;
+COMMENT ON FUNCTION stripe_credit.credits_back(bigint, bigint, text, jsonb) IS
+	'internal: how many of a payment''s credits go back, by what its row knows of refunds and disputes';
 
 CREATE FUNCTION stripe_credit.check_books() RETURNS TABLE (invariant text, detail text)
 	LANGUAGE sql STABLE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -736,19 +808,22 @@ CREATE FUNCTION stripe_credit.check_books() RETURNS TABLE (invariant text, detai
 	FROM stripe_credit.ledger l
 	WHERE (l.payment_id IS NOT NULL OR l.kind = 'purchase')
 	  AND NOT EXISTS (SELECT FROM stripe_credit.payment p
-					  WHERE p.payment_id = l.payment_id AND p.posted_to = l.account_id)
+					  WHERE p.payment_id = l.payment_id
+						AND (p.posted_to = l.account_id OR p.same_as IS NOT NULL))
 	UNION ALL
 	SELECT 'the ledger holds what a payment posted',
-		   format('payment %L posted %s, its entries %s, of which expired %s', p.payment_id, p.posted,
-				  coalesce(l.credits, 0), coalesce(t.expired, 0))
-	FROM stripe_credit.payment p
-		LEFT JOIN (SELECT payment_id, sum(credits) AS credits FROM stripe_credit.ledger
-				   WHERE kind IN ('purchase', 'reversal', 'reinstatement') GROUP BY payment_id) l
+		   format('payment %L posted %s, its entries %s, of which expired %s', coalesce(p.payment_id, l.payment_id),
+				  coalesce(p.posted, 0), coalesce(l.credits, 0), coalesce(t.expired, 0))
+	FROM (SELECT coalesce(posted_as, payment_id) AS payment_id, posted FROM stripe_credit.payment
+		  WHERE posted_to IS NOT NULL) p
+		FULL JOIN (SELECT payment_id, sum(credits) AS credits FROM stripe_credit.ledger
+				   WHERE kind IN ('purchase', 'reversal', 'reinstatement') AND payment_id IS NOT NULL
+				   GROUP BY payment_id) l
 			ON l.payment_id = p.payment_id
 		LEFT JOIN (SELECT payment_id, sum(reversed_expired) AS expired FROM stripe_credit.lot
 				   GROUP BY payment_id) t
-			ON t.payment_id = p.payment_id
-	WHERE p.posted + coalesce(t.expired, 0) <> coalesce(l.credits, 0)
+			ON t.payment_id = coalesce(p.payment_id, l.payment_id)
+	WHERE coalesce(p.posted, 0) + coalesce(t.expired, 0) <> coalesce(l.credits, 0)
 	UNION ALL
 	SELECT 'what a payment wrote off is in the ledger',
 		   format('payment %L wrote off %s, its entries %s', coalesce(t.payment_id, l.payment_id),
@@ -761,10 +836,17 @@ CREATE FUNCTION stripe_credit.check_books() RETURNS TABLE (invariant text, detai
 	WHERE coalesce(t.written_off, 0) <> coalesce(l.credits, 0)
 	UNION ALL
 	SELECT 'a payment posted what is due',
-		   format('payment %L is worth %s and posted %s', p.payment_id, p.credits, p.posted)
+		   format('payment %L is worth %s, of which %s go back, and posted %s', p.payment_id, p.credits,
+				  stripe_credit.credits_back(p.credits, p.amount, p.currency, p.details), p.posted)
 	FROM stripe_credit.payment p
-	WHERE (p.posted_to IS NOT NULL AND p.posted <> CASE WHEN p.paid THEN p.credits ELSE 0 END)
-	   OR (p.posted_to IS NULL AND p.posted <> 0)
+	WHERE CASE WHEN p.posted_to IS NULL OR NOT p.paid THEN p.posted <> 0
+			   WHEN p.details IS NULL THEN p.posted <> p.credits
+			   ELSE p.posted <> p.credits - stripe_credit.credits_back(p.credits, p.amount, p.currency, p.details) END
+	UNION ALL
+	SELECT 'a name of a payment knows nothing of it', format('payment %L, a name of %L', p.payment_id, p.same_as)
+	FROM stripe_credit.payment p
+	WHERE p.same_as IS NOT NULL
+	  AND (p.paid OR p.posted_to IS NOT NULL OR p.session_id IS NOT NULL OR p.details IS NOT NULL)
 	UNION ALL
 	SELECT 'a paid payment that is known is posted',
 		   format('payment %L of account %L is worth %s', p.payment_id, p.account_id, p.credits)
@@ -794,6 +876,7 @@ CREATE FUNCTION stripe_credit.check_books() RETURNS TABLE (invariant text, detai
 		   format('event %L, payment %L', e.event_id, e.payment_id)
 	FROM stripe_credit.event e
 	WHERE e.payment_id IS NOT NULL AND e.status IN ('applied', 'duplicate')
+	  AND e.type NOT IN ('charge.succeeded', 'charge.updated', 'invoice_payment.paid')
 	  AND NOT EXISTS (SELECT FROM stripe_credit.payment p WHERE p.payment_id = e.payment_id)
 	UNION ALL
 	SELECT 'a payment link sells a pack',
@@ -802,6 +885,12 @@ CREATE FUNCTION stripe_credit.check_books() RETURNS TABLE (invariant text, detai
 	WHERE NOT EXISTS (SELECT FROM stripe_credit.pack p WHERE p.pack_id = k.pack_id)
 $$;
 COMMENT ON FUNCTION stripe_credit.check_books() IS 'proves the books: a row for each thing that is wrong, none when they are right';
+
+CREATE FUNCTION stripe_credit.void_test_credits() RETURNS bigint
+	LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'stripe_credit_void_test_credits';
+COMMENT ON FUNCTION stripe_credit.void_test_credits() IS
+	'once the mode is live: takes what is left of credits that were bought in test mode, and returns how many';
 
 CREATE FUNCTION stripe_credit.maintain(max_rows integer DEFAULT 1000) RETURNS jsonb
 	LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp

@@ -34,6 +34,12 @@ static Statement read_pack = {
 	1, {TEXTOID}
 };
 
+/* Of several packs of one price the one that gives least, by any order. */
+static Statement read_pack_of_price = {
+	"SELECT pack_id FROM stripe_credit.pack WHERE price_id = $1 ORDER BY credits, pack_id LIMIT 1",
+	1, {TEXTOID}
+};
+
 static Statement read_payment_link = {
 	"SELECT pack_id FROM stripe_credit.payment_link WHERE payment_link = $1",
 	1, {TEXTOID}
@@ -64,12 +70,12 @@ find_pack(const char *pack_id, Pack *pack)
 }
 
 static const char *
-find_payment_link(const char *payment_link)
+find_pack_id(Statement *stmt, const char *id)
 {
 	Arguments	args = {0};
 
-	add_text(&args, payment_link);
-	return statement_execute(&read_payment_link, &args) == 0 ? NULL : result_text(0, 1);
+	add_text(&args, id);
+	return statement_execute(stmt, &args) == 0 ? NULL : result_text(0, 1);
 }
 
 /* What a reading's terms are worth; returns why not, or NULL. */
@@ -112,26 +118,27 @@ credits_by_metadata(const Terms *terms, Pack *pack, int64 *credits)
 }
 
 static const char *
-price_terms(const Terms *terms, Facts *facts, Pack *pack)
+price_terms(const Terms *terms, Pricing *pricing, Pack *pack)
 {
 	const char *linked;
 
 	memset(pack, 0, sizeof(Pack));
-	facts->pack_id = terms->pack_id;
-	facts->credits_rank = terms->rank;
+	pricing->pack_id = terms->pack_id;
+	pricing->rank = terms->rank;
 	if (terms->unit_credits > 0)
-		return credits_by_metadata(terms, pack, &facts->credits);
+		return credits_by_metadata(terms, pack, &pricing->credits);
 	if (terms->pack_id)
-		return credits_by_pack(terms, terms->pack_id, pack, &facts->credits);
+		return credits_by_pack(terms, terms->pack_id, pack, &pricing->credits);
 
-	if (terms->payment_link && (linked = find_payment_link(terms->payment_link)) != NULL)
+	if (terms->payment_link &&
+		(linked = find_pack_id(&read_payment_link, terms->payment_link)) != NULL)
 	{
-		facts->pack_id = linked;
-		facts->credits_rank = RANK_LINK;
-		return credits_by_pack(terms, linked, pack, &facts->credits);
+		pricing->pack_id = linked;
+		pricing->rank = RANK_LINK;
+		return credits_by_pack(terms, linked, pack, &pricing->credits);
 	}
-	facts->credits_rank = RANK_RATE;
-	return credits_by_rate(terms, &facts->credits);
+	pricing->rank = RANK_RATE;
+	return credits_by_rate(terms, &pricing->credits);
 }
 
 /* All that went into the credits but the catalogue, for merge_credits(). */
@@ -173,15 +180,15 @@ complete_account(EventReading *reading)
 static void
 complete_subscription(EventReading *reading)
 {
-	Facts	   *facts = &reading->facts;
+	Pricing    *pricing = &reading->facts.pricing;
 	const Terms *terms = &reading->terms;
 
 	if (terms->pack_id == NULL && terms->unit_credits == 0)
 		return;
-	facts->credits_rank = terms->rank;
-	facts->credits = terms->unit_credits;
-	facts->pack_id = terms->pack_id;
-	facts->terms = terms_text(terms);
+	pricing->rank = terms->rank;
+	pricing->credits = terms->unit_credits;
+	pricing->pack_id = terms->pack_id;
+	pricing->terms = terms_text(terms);
 }
 
 static void
@@ -189,29 +196,144 @@ complete_credits(EventReading *reading)
 {
 	Facts	   *facts = &reading->facts;
 	Pack		pack;
-	const char *why = price_terms(&reading->terms, facts, &pack);
+	const char *why = price_terms(&reading->terms, &facts->pricing, &pack);
 
 	if (why == NULL && pack.expires_after && facts->paid && facts->paid_at == FACTS_NO_TIME)
 		why = "created";
 	if (why)
 	{
-		facts->credits_rank = RANK_NONE;
+		facts->pricing.rank = RANK_NONE;
 		if (reading->reason == NULL)
 			reading->reason = why;
 		return;
 	}
-	facts->terms = terms_text(&reading->terms);
-	facts->priority = pack.priority;
-	facts->expires_after = pack.expires_after;
+	facts->pricing.terms = terms_text(&reading->terms);
+	facts->pricing.priority = pack.priority;
+	facts->pricing.expires_after = pack.expires_after;
+}
+
+/*
+ * Lines of invoices
+ */
+
+/* A line's pricing, unless it has a better one. */
+static void
+price_line(FactsLine *line, FactsRank rank, int64 unit_credits, const char *pack_id,
+		   const Pack *pack)
+{
+	Pricing		pricing = {
+		.rank = rank,
+		.pack_id = pack_id,
+		.priority = pack->priority,
+		.expires_after = pack->expires_after
+	};
+
+	if (line->pricing.rank <= rank ||
+		!facts_multiply(unit_credits, line->quantity, &pricing.credits))
+		return;
+	pricing.terms = psprintf("line credits=" INT64_FORMAT " quantity=" INT64_FORMAT
+							 " unit_amount=" INT64_FORMAT " currency=%s price=%s pack=%s",
+							 rank == RANK_PRICE ? 0 : unit_credits, line->quantity,
+							 line->unit_amount, line->currency,
+							 line->price_id ? line->price_id : "", pack_id ? pack_id : "");
+	line->pricing = pricing;
+}
+
+static void
+price_line_by_price(FactsLine *line)
+{
+	const char *pack_id = line->price_id ? find_pack_id(&read_pack_of_price, line->price_id) : NULL;
+	Pack		pack;
+
+	if (pack_id && find_pack(pack_id, &pack))
+		price_line(line, RANK_PRICE, pack.credits, pack_id, &pack);
+}
+
+/*
+ * By metadata, if a unit of the line is what was sold: as the metadata say, or
+ * else the pack.  A person need not say what was sold.
+ */
+static void
+price_line_by_terms(FactsLine *line, const Terms *terms)
+{
+	Pack		pack;
+	bool		has_pack = terms->pack_id && find_pack(terms->pack_id, &pack);
+	int64		unit_amount = terms->unit_amount;
+	const char *currency = terms->currency;
+
+	if (!has_pack)
+		memset(&pack, 0, sizeof(Pack));
+	if (unit_amount == FACTS_NO_AMOUNT)
+	{
+		unit_amount = pack.unit_amount;
+		currency = pack.currency;
+	}
+	if (terms->unit_credits == 0 && !has_pack)
+		return;
+	if (terms->rank != RANK_PERSON &&
+		(currency == NULL || unit_amount <= 0 || line->unit_amount != unit_amount ||
+		 strcmp(line->currency, currency) != 0))
+		return;
+	price_line(line, terms->rank, terms->unit_credits > 0 ? terms->unit_credits : pack.credits,
+			   terms->pack_id, &pack);
+}
+
+/* Credits that expire at a time that nobody knows are none that can be granted. */
+static void
+price_lines(Facts *facts, const Terms *terms)
+{
+	int			i;
+
+	for (i = 0; i < facts->n_lines; i++)
+	{
+		FactsLine  *line = &facts->lines[i];
+
+		if (terms)
+			price_line_by_terms(line, terms);
+		else
+			price_line_by_price(line);
+		if (line->pricing.expires_after && facts->paid_at == FACTS_NO_TIME)
+			line->pricing.rank = RANK_NONE;
+	}
+}
+
+void
+catalogue_price_lines(Facts *invoice, const Facts *subscription)
+{
+	const Pricing *pricing = &subscription->pricing;
+	Terms		terms = {
+		.rank = pricing->rank,
+		.pack_id = pricing->pack_id,
+		.unit_credits = pricing->credits,
+		.currency = subscription->currency,
+		.unit_amount = subscription->amount
+	};
+
+	if (pricing->rank != RANK_NONE)
+		price_lines(invoice, &terms);
+}
+
+/* Terms that can't be used say nothing, but a line's price may. */
+static void
+complete_invoice(EventReading *reading)
+{
+	price_lines(&reading->facts, NULL);
+	if (reading->reason == NULL || strcmp(reading->reason, "account") == 0)
+		price_lines(&reading->facts, &reading->terms);
 }
 
 void
 catalogue_price(EventReading *reading)
 {
 	if (reading->nature != FACTS_PAID && reading->nature != FACTS_UNPAID &&
-		reading->nature != FACTS_SUBSCRIPTION)
+		reading->nature != FACTS_SUBSCRIPTION && reading->nature != FACTS_INVOICE)
 		return;
 	complete_account(reading);
+	if (reading->nature == FACTS_INVOICE)
+	{
+		complete_invoice(reading);
+		return;
+	}
 
 	/* with any reason but this one, the terms are no good */
 	if (reading->reason && strcmp(reading->reason, "account") != 0)

@@ -13,12 +13,18 @@
 #ifndef CATALOGUE_H
 #define CATALOGUE_H
 
-#include "facts.h"
+#include "reading.h"
 
 /*
  * Make the reading's account a valid one and its terms a number of credits,
  * or leave them unknown with a reason.
  */
 extern void catalogue_price(EventReading *reading);
+
+/*
+ * Price an invoice's lines by what is known of its subscription, where that goes
+ * before what they are priced by.
+ */
+extern void catalogue_price_lines(Facts *invoice, const Facts *subscription);
 
 #endif							/* CATALOGUE_H */

@@ -10,15 +10,18 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "common/int.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "lib/stringinfo.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/json.h"
 #include "utils/timestamp.h"
 
 #include "arguments.h"
 #include "errors.h"
+#include "ledger.h"
 #include "mutation.h"
 #include "settings.h"
 #include "statement.h"
@@ -26,6 +29,7 @@
 PG_FUNCTION_INFO_V1(stripe_credit_balance);
 PG_FUNCTION_INFO_V1(stripe_credit_grant_credits);
 PG_FUNCTION_INFO_V1(stripe_credit_adjust_credits);
+PG_FUNCTION_INFO_V1(stripe_credit_void_test_credits);
 
 Datum
 stripe_credit_balance(PG_FUNCTION_ARGS)
@@ -180,4 +184,52 @@ stripe_credit_adjust_credits(PG_FUNCTION_ARGS)
 	}
 	SPI_finish();
 	return mutation_result(&answer);
+}
+
+/*
+ * Test credits
+ */
+
+static Statement test_lots = {
+	"SELECT DISTINCT l.account_id, l.payment_id FROM stripe_credit.lot l "
+	"JOIN stripe_credit.payment p ON p.payment_id = l.payment_id "
+	"WHERE l.remaining > 0 AND NOT p.livemode ORDER BY l.account_id, l.payment_id",
+	0, {0}
+};
+
+static int64
+void_test_lots(void)
+{
+	Arguments	args = {0};
+	uint64		n = statement_execute(&test_lots, &args);
+	SPITupleTable *rows = SPI_tuptable;
+	int64		voided = 0;
+	uint64		row;
+
+	for (row = 0; row < n; row++)
+	{
+		char	   *account_id = SPI_getvalue(rows->vals[row], rows->tupdesc, 1);
+		char	   *payment_id = SPI_getvalue(rows->vals[row], rows->tupdesc, 2);
+
+		CHECK_FOR_INTERRUPTS();
+		if (pg_add_s64_overflow(voided, ledger_void(account_id, payment_id), &voided))
+			report_out_of_range();
+	}
+	return voided;
+}
+
+Datum
+stripe_credit_void_test_credits(PG_FUNCTION_ARGS)
+{
+	int64		voided;
+
+	if (!settings_get()->policy.live)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("mode is test"),
+				 errhint("Set stripe_credit.settings.mode to 'live' first.")));
+	SPI_connect();
+	voided = void_test_lots();
+	SPI_finish();
+	PG_RETURN_INT64(voided);
 }

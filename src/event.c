@@ -5,8 +5,9 @@
  *	  JSON object in UTF-8, into a struct of the fields that we read.
  *
  * The whole body is checked, also where nothing is read: grammar, UTF-8 and
- * depth.  Which fields are read stands in the tables below, one per container;
- * the parser and the writer both walk them and know no field by name.
+ * depth.  Which fields are read stands in the tables below, one per container
+ * and one per array's elements; the parser and the writer both walk them and
+ * know no field by name.
  *
  * Nothing is allocated.  A string of n octets between its quotes takes n + 2
  * octets of the body and, since no escape is shorter than what it stands for,
@@ -33,19 +34,28 @@ typedef enum FieldType
 	TYPE_STRING,
 	TYPE_INTEGER,
 	TYPE_BOOLEAN,
-	TYPE_CONTAINER
+	TYPE_CONTAINER,
+	TYPE_ARRAY
 } FieldType;
 
 typedef struct FieldTable FieldTable;
+typedef struct Array Array;
 
-/* Every member of Event that a field names begins with its EventFieldState. */
+/*
+ * A field is read into a member of a struct: of Event, of EventMetadata, or of
+ * an array's element.  Where that struct begins is the field's base; the table
+ * that a field stands in doesn't know it, because it may be used in several
+ * places.  Every such member begins with its EventFieldState.
+ */
 typedef struct Field
 {
 	const char *name;
-	size_t		length;
+	size_t		length;			/* at most MAX_NAME */
 	FieldType	type;
-	size_t		offset;			/* in Event */
+	size_t		offset;			/* from the base */
 	const FieldTable *inside;	/* of a container */
+	size_t		inside_base;	/* of the fields inside, from the base */
+	const Array *array;			/* of an array */
 } Field;
 
 struct FieldTable
@@ -55,93 +65,268 @@ struct FieldTable
 	const Field *fields;
 };
 
+/* Where the elements of an array are, all offsets from its field's base. */
+struct Array
+{
+	Field		element;		/* a container, whose base is itself */
+	size_t		size;			/* of an element */
+	int			room;			/* for so many */
+	size_t		start;
+	size_t		count;			/* an int */
+};
+
+#define MAX_NAME	31
+
 #define NAMED(name)					name, sizeof(name) - 1
-#define STRING(name, member) \
-	{NAMED(name), TYPE_STRING, offsetof(Event, member), NULL}
-#define INTEGER(name, member) \
-	{NAMED(name), TYPE_INTEGER, offsetof(Event, member), NULL}
-#define BOOLEAN(name, member) \
-	{NAMED(name), TYPE_BOOLEAN, offsetof(Event, member), NULL}
-#define CONTAINER(name, member, table) \
-	{NAMED(name), TYPE_CONTAINER, offsetof(Event, member), table}
+#define SCALAR(name, type, base, member) \
+	{NAMED(name), type, offsetof(base, member), NULL, 0, NULL}
+#define STRING(name, base, member)	SCALAR(name, TYPE_STRING, base, member)
+#define INTEGER(name, base, member) SCALAR(name, TYPE_INTEGER, base, member)
+#define BOOLEAN(name, base, member) SCALAR(name, TYPE_BOOLEAN, base, member)
+#define CONTAINER(name, base, member, table) \
+	{NAMED(name), TYPE_CONTAINER, offsetof(base, member), table, 0, NULL}
+#define METADATA(base, member) \
+	{NAMED("metadata"), TYPE_CONTAINER, offsetof(base, member), \
+		&metadata_table, offsetof(base, member), NULL}
+#define ARRAY(name, base, member, array) \
+	{NAMED(name), TYPE_ARRAY, offsetof(base, member), NULL, 0, array}
+#define ELEMENT(table) \
+	{NULL, 0, TYPE_CONTAINER, 0, table, 0, NULL}
+
+static const Field metadata_fields[] = {
+	STRING("stripe_credit_install", EventMetadata, install),
+	STRING("stripe_credit_account", EventMetadata, account),
+	STRING("stripe_credit_pack", EventMetadata, pack),
+	STRING("stripe_credit_credits", EventMetadata, credits),
+	STRING("stripe_credit_quantity", EventMetadata, quantity),
+	STRING("stripe_credit_unit_amount", EventMetadata, unit_amount),
+	STRING("stripe_credit_currency", EventMetadata, currency),
+};
+static const FieldTable metadata_table = {
+	false, lengthof(metadata_fields), metadata_fields
+};
+
+/* A checkout.session */
 
 static const Field customer_details_fields[] = {
-	STRING("email", customer_details_email),
+	STRING("email", Event, customer_details_email),
 };
 static const FieldTable customer_details_table = {
 	false, lengthof(customer_details_fields), customer_details_fields
 };
 
 static const Field total_details_fields[] = {
-	INTEGER("amount_tax", amount_tax),
-	INTEGER("amount_shipping", amount_shipping),
+	INTEGER("amount_tax", Event, amount_tax),
+	INTEGER("amount_shipping", Event, amount_shipping),
 };
 static const FieldTable total_details_table = {
 	false, lengthof(total_details_fields), total_details_fields
 };
 
 static const Field currency_conversion_fields[] = {
-	STRING("source_currency", source_currency),
-	INTEGER("amount_subtotal", source_subtotal),
-	INTEGER("amount_total", source_total),
+	STRING("source_currency", Event, source_currency),
+	INTEGER("amount_subtotal", Event, source_subtotal),
+	INTEGER("amount_total", Event, source_total),
 };
 static const FieldTable currency_conversion_table = {
 	false, lengthof(currency_conversion_fields), currency_conversion_fields
 };
 
-static const Field metadata_fields[] = {
-	STRING("stripe_credit_install", meta_install),
-	STRING("stripe_credit_account", meta_account),
-	STRING("stripe_credit_pack", meta_pack),
-	STRING("stripe_credit_credits", meta_credits),
-	STRING("stripe_credit_quantity", meta_quantity),
-	STRING("stripe_credit_unit_amount", meta_unit_amount),
-	STRING("stripe_credit_currency", meta_currency),
+/* An invoice's lines */
+
+static const Field price_fields[] = {
+	STRING("id", EventLine, price_id),
 };
-static const FieldTable metadata_table = {
-	false, lengthof(metadata_fields), metadata_fields
+static const FieldTable price_table = {
+	false, lengthof(price_fields), price_fields
 };
 
+static const Field plan_fields[] = {
+	STRING("id", EventLine, plan_id),
+};
+static const FieldTable plan_table = {
+	false, lengthof(plan_fields), plan_fields
+};
+
+static const Field item_details_fields[] = {
+	BOOLEAN("proration", EventLine, item_proration),
+	STRING("subscription", EventLine, item_subscription),
+};
+static const FieldTable item_details_table = {
+	false, lengthof(item_details_fields), item_details_fields
+};
+
+static const Field invoice_item_details_fields[] = {
+	BOOLEAN("proration", EventLine, invoice_item_proration),
+};
+static const FieldTable invoice_item_details_table = {
+	false, lengthof(invoice_item_details_fields), invoice_item_details_fields
+};
+
+static const Field line_parent_fields[] = {
+	STRING("type", EventLine, parent_type),
+	CONTAINER("subscription_item_details", EventLine, item_details,
+			  &item_details_table),
+	CONTAINER("invoice_item_details", EventLine, invoice_item_details,
+			  &invoice_item_details_table),
+};
+static const FieldTable line_parent_table = {
+	false, lengthof(line_parent_fields), line_parent_fields
+};
+
+static const Field price_details_fields[] = {
+	STRING("price", EventLine, pricing_price),
+};
+static const FieldTable price_details_table = {
+	false, lengthof(price_details_fields), price_details_fields
+};
+
+static const Field pricing_fields[] = {
+	CONTAINER("price_details", EventLine, price_details, &price_details_table),
+};
+static const FieldTable pricing_table = {
+	false, lengthof(pricing_fields), pricing_fields
+};
+
+static const Field line_fields[] = {
+	STRING("id", EventLine, id),
+	INTEGER("amount", EventLine, amount),
+	STRING("currency", EventLine, currency),
+	INTEGER("quantity", EventLine, quantity),
+	METADATA(EventLine, metadata),
+	STRING("type", EventLine, type),
+	BOOLEAN("proration", EventLine, proration),
+	STRING("subscription", EventLine, subscription),
+	CONTAINER("price", EventLine, price, &price_table),
+	CONTAINER("plan", EventLine, plan, &plan_table),
+	CONTAINER("parent", EventLine, parent, &line_parent_table),
+	CONTAINER("pricing", EventLine, pricing, &pricing_table),
+};
+static const FieldTable line_table = {
+	false, lengthof(line_fields), line_fields
+};
+static const Array line_array = {
+	ELEMENT(&line_table), sizeof(EventLine), EVENT_MAX_LINES,
+	offsetof(Event, line), offsetof(Event, n_lines)
+};
+
+static const Field lines_fields[] = {
+	BOOLEAN("has_more", Event, lines_has_more),
+	ARRAY("data", Event, lines_data, &line_array),
+};
+static const FieldTable lines_table = {
+	false, lengthof(lines_fields), lines_fields
+};
+
+/* The rest of an invoice */
+
+static const Field parent_details_fields[] = {
+	STRING("subscription", Event, parent_subscription),
+	METADATA(Event, parent_metadata),
+};
+static const FieldTable parent_details_table = {
+	false, lengthof(parent_details_fields), parent_details_fields
+};
+
+static const Field parent_fields[] = {
+	CONTAINER("subscription_details", Event, parent_details,
+			  &parent_details_table),
+};
+static const FieldTable parent_table = {
+	false, lengthof(parent_fields), parent_fields
+};
+
+static const Field subscription_details_fields[] = {
+	METADATA(Event, subscription_metadata),
+};
+static const FieldTable subscription_details_table = {
+	false, lengthof(subscription_details_fields), subscription_details_fields
+};
+
+/* An invoice_payment */
+
+static const Field payment_fields[] = {
+	STRING("payment_intent", Event, payment_payment_intent),
+	STRING("charge", Event, payment_charge),
+};
+static const FieldTable payment_table = {
+	false, lengthof(payment_fields), payment_fields
+};
+
+/* A dispute's balance_transactions */
+
+static const Field transaction_fields[] = {
+	STRING("id", EventTransaction, id),
+	INTEGER("amount", EventTransaction, amount),
+};
+static const FieldTable transaction_table = {
+	false, lengthof(transaction_fields), transaction_fields
+};
+static const Array transaction_array = {
+	ELEMENT(&transaction_table), sizeof(EventTransaction),
+	EVENT_MAX_TRANSACTIONS, offsetof(Event, transaction),
+	offsetof(Event, n_transactions)
+};
+
+/* data.object, whatever it is */
 static const Field object_fields[] = {
-	STRING("id", object_id),
-	STRING("mode", mode),
-	STRING("payment_status", payment_status),
-	STRING("status", status),
-	STRING("payment_intent", payment_intent),
-	STRING("subscription", subscription),
-	STRING("customer", customer),
-	STRING("client_reference_id", client_reference_id),
-	STRING("customer_email", customer_email),
-	STRING("payment_link", payment_link),
-	STRING("currency", currency),
-	INTEGER("amount", amount),
-	INTEGER("amount_subtotal", amount_subtotal),
-	INTEGER("amount_total", amount_total),
-	CONTAINER("customer_details", customer_details, &customer_details_table),
-	CONTAINER("total_details", total_details, &total_details_table),
-	CONTAINER("currency_conversion", currency_conversion,
+	STRING("id", Event, object_id),
+	STRING("status", Event, status),
+	STRING("currency", Event, currency),
+	STRING("customer", Event, customer),
+	STRING("payment_intent", Event, payment_intent),
+	STRING("charge", Event, charge),
+	STRING("invoice", Event, invoice),
+	STRING("subscription", Event, subscription),
+	INTEGER("amount", Event, amount),
+	INTEGER("created", Event, object_created),
+	METADATA(Event, metadata),
+	STRING("mode", Event, mode),
+	STRING("payment_status", Event, payment_status),
+	STRING("client_reference_id", Event, client_reference_id),
+	STRING("customer_email", Event, customer_email),
+	STRING("payment_link", Event, payment_link),
+	INTEGER("amount_subtotal", Event, amount_subtotal),
+	INTEGER("amount_total", Event, amount_total),
+	CONTAINER("customer_details", Event, customer_details,
+			  &customer_details_table),
+	CONTAINER("total_details", Event, total_details, &total_details_table),
+	CONTAINER("currency_conversion", Event, currency_conversion,
 			  &currency_conversion_table),
-	CONTAINER("metadata", metadata, &metadata_table),
+	STRING("latest_charge", Event, latest_charge),
+	BOOLEAN("paid", Event, paid),
+	INTEGER("amount_refunded", Event, amount_refunded),
+	STRING("billing_reason", Event, billing_reason),
+	INTEGER("amount_paid", Event, amount_paid),
+	CONTAINER("parent", Event, parent, &parent_table),
+	CONTAINER("subscription_details", Event, subscription_details,
+			  &subscription_details_table),
+	CONTAINER("lines", Event, lines, &lines_table),
+	CONTAINER("payment", Event, payment, &payment_table),
+	ARRAY("balance_transactions", Event, balance_transactions,
+		  &transaction_array),
 };
 static const FieldTable object_table = {
 	false, lengthof(object_fields), object_fields
 };
 
+/* The envelope */
+
 static const Field data_fields[] = {
-	CONTAINER("object", data_object, &object_table),
+	CONTAINER("object", Event, data_object, &object_table),
 };
 static const FieldTable data_table = {
 	true, lengthof(data_fields), data_fields
 };
 
 static const Field root_fields[] = {
-	STRING("id", id),
-	STRING("object", object),
-	STRING("type", type),
-	STRING("account", account),
-	INTEGER("created", created),
-	BOOLEAN("livemode", livemode),
-	CONTAINER("data", data, &data_table),
+	STRING("id", Event, id),
+	STRING("object", Event, object),
+	STRING("type", Event, type),
+	STRING("account", Event, account),
+	INTEGER("created", Event, created),
+	BOOLEAN("livemode", Event, livemode),
+	CONTAINER("data", Event, data, &data_table),
 };
 static const FieldTable root_table = {
 	true, lengthof(root_fields), root_fields
@@ -163,15 +348,17 @@ static const KindName kind_names[] = {
 	EVENT_KIND_SESSION_ASYNC_FAILED},
 	{NAMED("checkout.session.expired"), EVENT_KIND_SESSION_EXPIRED},
 	{NAMED("payment_intent.succeeded"), EVENT_KIND_PAYMENT_SUCCEEDED},
-	{NAMED("charge.succeeded"), EVENT_KIND_KEPT},
-	{NAMED("charge.updated"), EVENT_KIND_KEPT},
-	{NAMED("charge.refunded"), EVENT_KIND_KEPT},
-	{NAMED("charge.refund.updated"), EVENT_KIND_KEPT},
-	{NAMED("refund.created"), EVENT_KIND_KEPT},
-	{NAMED("refund.updated"), EVENT_KIND_KEPT},
-	{NAMED("refund.failed"), EVENT_KIND_KEPT},
-	{NAMED("invoice.paid"), EVENT_KIND_KEPT},
-	{NAMED("invoice_payment.paid"), EVENT_KIND_KEPT},
+	{NAMED("charge.succeeded"), EVENT_KIND_CHARGE},
+	{NAMED("charge.updated"), EVENT_KIND_CHARGE},
+	{NAMED("charge.refunded"), EVENT_KIND_CHARGE_REFUNDED},
+	{NAMED("refund.created"), EVENT_KIND_REFUND},
+	{NAMED("refund.updated"), EVENT_KIND_REFUND},
+	{NAMED("charge.refund.updated"), EVENT_KIND_REFUND},
+	{NAMED("refund.failed"), EVENT_KIND_REFUND_FAILED},
+	{NAMED("charge.dispute.funds_withdrawn"), EVENT_KIND_FUNDS_WITHDRAWN},
+	{NAMED("charge.dispute.funds_reinstated"), EVENT_KIND_FUNDS_REINSTATED},
+	{NAMED("invoice.paid"), EVENT_KIND_INVOICE_PAID},
+	{NAMED("invoice_payment.paid"), EVENT_KIND_INVOICE_PAYMENT_PAID},
 };
 
 #define DISPUTE_PREFIX	"charge.dispute."
@@ -186,9 +373,19 @@ typedef struct EventScan
 	Event	   *event;
 } EventScan;
 
-static bool parse_object(EventScan *scan, const FieldTable *table);
-static void write_object(const Event *event, const FieldTable *table,
-						 EventAppend append, void *target);
+/*
+ * Which names a table may hold: the lengths that occur, by the first letter's
+ * last bits.  Small, because it is filled anew for every object.
+ */
+typedef struct NameSieve
+{
+	uint32_t	lengths[8];
+} NameSieve;
+
+static bool parse_field(EventScan *scan, const FieldTable *table,
+						const Field *field, char *base);
+static void write_field(const char *base, const Field *field,
+						EventAppend append, void *target);
 
 
 /*
@@ -196,15 +393,9 @@ static void write_object(const Event *event, const FieldTable *table,
  */
 
 static inline EventFieldState *
-field_state(Event *event, const Field *field)
+field_state(char *base, const Field *field)
 {
-	return (EventFieldState *) ((char *) event + field->offset);
-}
-
-static inline const void *
-field_of(const Event *event, const Field *field)
-{
-	return (const char *) event + field->offset;
+	return (EventFieldState *) (base + field->offset);
 }
 
 /* Note what is wrong with a field; the pass goes on, and the end decides. */
@@ -215,6 +406,30 @@ note(EventScan *scan, const FieldTable *table, EventVerdict finding)
 
 	if (*first == EVENT_OK)
 		*first = finding;
+}
+
+static inline uint32_t *
+lengths_like(NameSieve *sieve, const char *name)
+{
+	return &sieve->lengths[name[0] & 7];
+}
+
+static void
+fill_sieve(NameSieve *sieve, const FieldTable *table)
+{
+	const Field *end = table->fields + table->count;
+	const Field *field;
+
+	memset(sieve, 0, sizeof(NameSieve));
+	for (field = table->fields; field < end; field++)
+		*lengths_like(sieve, field->name) |= UINT32_C(1) << field->length;
+}
+
+/* Of an empty key the octet looked at is its closing quote. */
+static inline bool
+passes_sieve(NameSieve *sieve, const char *name, size_t length)
+{
+	return length <= MAX_NAME && (*lengths_like(sieve, name) >> length & 1) != 0;
 }
 
 static const Field *
@@ -234,11 +449,13 @@ find_field(const FieldTable *table, const char *name, size_t length)
 }
 
 /*
- * The field that a key names, if it is one that we read.  A key with escapes
- * is decoded behind the strings kept so far, and forgotten.
+ * The field that a key names, if it is one that we read; most are not, and
+ * fall through the sieve.  A key with escapes is decoded behind the strings
+ * kept so far, and forgotten.
  */
 static inline const Field *
-field_of_key(EventScan *scan, const FieldTable *table, const JsonString *key)
+field_of_key(EventScan *scan, const FieldTable *table, NameSieve *sieve,
+			 const JsonString *key)
 {
 	const char *name = key->start;
 	size_t		length = key->length;
@@ -249,22 +466,26 @@ field_of_key(EventScan *scan, const FieldTable *table, const JsonString *key)
 			return NULL;
 		name = scan->out;
 	}
-	return find_field(table, name, length);
+	return passes_sieve(sieve, name, length) ?
+		find_field(table, name, length) : NULL;
 }
 
-/* All fields inside a container that is no object are as bad as itself. */
+/* Nothing is inside a field that is bad: its fields are bad, its array empty. */
 static void
-spoil_fields(Event *event, const FieldTable *table)
+spoil_inside(const Field *field, char *base)
 {
+	const FieldTable *table = field->inside;
 	size_t		i;
 
+	if (field->type == TYPE_ARRAY)
+		*(int *) (base + field->array->count) = 0;
+	if (field->type != TYPE_CONTAINER)
+		return;
+	base += field->inside_base;
 	for (i = 0; i < table->count; i++)
 	{
-		const Field *field = &table->fields[i];
-
-		*field_state(event, field) = FIELD_BAD;
-		if (field->type == TYPE_CONTAINER)
-			spoil_fields(event, field->inside);
+		*field_state(base, &table->fields[i]) = FIELD_BAD;
+		spoil_inside(&table->fields[i], base);
 	}
 }
 
@@ -302,9 +523,9 @@ integer_of(const char *at, const char *end, int64_t *value)
  */
 
 static bool
-parse_string_field(EventScan *scan, const FieldTable *table, const Field *field)
+parse_string_field(EventScan *scan, const FieldTable *table,
+				   const Field *field, EventFieldState *state)
 {
-	EventFieldState *state = field_state(scan->event, field);
 	EventString *string;
 	JsonString	token;
 	size_t		length;
@@ -327,9 +548,8 @@ parse_string_field(EventScan *scan, const FieldTable *table, const Field *field)
 }
 
 static bool
-parse_number_field(EventScan *scan, const Field *field)
+parse_number_field(EventScan *scan, const Field *field, EventFieldState *state)
 {
-	EventFieldState *state = field_state(scan->event, field);
 	EventInteger *integer;
 	const char *start = scan->json.at;
 	int64_t		value;
@@ -348,9 +568,8 @@ parse_number_field(EventScan *scan, const Field *field)
 
 /* At a t, f or n. */
 static bool
-parse_literal_field(EventScan *scan, const Field *field)
+parse_literal_field(EventScan *scan, const Field *field, EventFieldState *state)
 {
-	EventFieldState *state = field_state(scan->event, field);
 	int			letter = json_scan_peek(&scan->json);
 
 	if (!json_scan_value(&scan->json))
@@ -367,11 +586,90 @@ parse_literal_field(EventScan *scan, const Field *field)
 	return true;
 }
 
+/* An object, of which the fields in 'table' are read. */
+static bool
+parse_object(EventScan *scan, const FieldTable *table, char *base)
+{
+	NameSieve	sieve;
+	const Field *field;
+	JsonString	key;
+	bool		more;
+
+	if (!json_scan_open(&scan->json, '}', &more))
+		return false;
+	fill_sieve(&sieve, table);
+	while (more)
+	{
+		if (!json_scan_key(&scan->json, &key))
+			return false;
+		field = field_of_key(scan, table, &sieve, &key);
+		if (!(field == NULL ? json_scan_value(&scan->json) :
+			  parse_field(scan, table, field, base)) ||
+			!json_scan_next(&scan->json, '}', &more))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * An element is parsed like a field of its own, which has not stood there yet.
+ * Of an array that is too long what has been read is dropped.
+ */
+static bool
+parse_array(EventScan *scan, const Array *array, EventFieldState *state,
+			char *base)
+{
+	const Field *field = &array->element;
+	char	   *element = base + array->start;
+	int		   *count = (int *) (base + array->count);
+	bool		more;
+
+	*state = FIELD_OK;
+	*count = 0;
+	if (!json_scan_open(&scan->json, ']', &more))
+		return false;
+	for (; more && *count < array->room; (*count)++)
+	{
+		memset(element, 0, array->size);
+		if (!parse_field(scan, field->inside, field, element) ||
+			!json_scan_next(&scan->json, ']', &more))
+			return false;
+		element += array->size;
+	}
+	while (more)
+	{
+		*state = FIELD_BAD;
+		if (!json_scan_value(&scan->json) ||
+			!json_scan_next(&scan->json, ']', &more))
+			return false;
+	}
+	return true;
+}
+
+/* At a brace or bracket. */
+static bool
+parse_nested_field(EventScan *scan, const Field *field, EventFieldState *state,
+				   char *base)
+{
+	bool		is_object = (json_scan_peek(&scan->json) == '{');
+
+	if (field->type == TYPE_CONTAINER && is_object)
+	{
+		*state = FIELD_OK;
+		return parse_object(scan, field->inside, base + field->inside_base);
+	}
+	if (field->type == TYPE_ARRAY && !is_object)
+		return parse_array(scan, field->array, state, base);
+	*state = FIELD_BAD;
+	return json_scan_value(&scan->json);
+}
+
 /* The value of a field that we read. */
 static bool
-parse_field(EventScan *scan, const FieldTable *table, const Field *field)
+parse_field(EventScan *scan, const FieldTable *table, const Field *field,
+			char *base)
 {
-	EventFieldState *state = field_state(scan->event, field);
+	EventFieldState *state = field_state(base, field);
 	bool		parsed;
 
 	if (*state != FIELD_ABSENT)
@@ -379,54 +677,24 @@ parse_field(EventScan *scan, const FieldTable *table, const Field *field)
 	switch (json_scan_peek(&scan->json))
 	{
 		case '"':
-			parsed = parse_string_field(scan, table, field);
+			parsed = parse_string_field(scan, table, field, state);
 			break;
 		case '{':
-			if (field->type == TYPE_CONTAINER)
-			{
-				*state = FIELD_OK;
-				return parse_object(scan, field->inside);
-			}
-			/* FALLTHROUGH */
 		case '[':
-			*state = FIELD_BAD;
-			parsed = json_scan_value(&scan->json);
+			parsed = parse_nested_field(scan, field, state, base);
 			break;
 		case 't':
 		case 'f':
 		case 'n':
-			parsed = parse_literal_field(scan, field);
+			parsed = parse_literal_field(scan, field, state);
 			break;
 		default:
-			parsed = parse_number_field(scan, field);
+			parsed = parse_number_field(scan, field, state);
 			break;
 	}
-	if (parsed && *state == FIELD_BAD && field->type == TYPE_CONTAINER)
-		spoil_fields(scan->event, field->inside);
+	if (*state == FIELD_BAD)
+		spoil_inside(field, base);
 	return parsed;
-}
-
-/* An object, of which the fields in 'table' are read. */
-static bool
-parse_object(EventScan *scan, const FieldTable *table)
-{
-	const Field *field;
-	JsonString	key;
-	bool		more;
-
-	if (!json_scan_open(&scan->json, '}', &more))
-		return false;
-	while (more)
-	{
-		if (!json_scan_key(&scan->json, &key))
-			return false;
-		field = field_of_key(scan, table, &key);
-		if (!(field == NULL ? json_scan_value(&scan->json) :
-			  parse_field(scan, table, field)) ||
-			!json_scan_next(&scan->json, '}', &more))
-			return false;
-	}
-	return true;
 }
 
 
@@ -462,12 +730,6 @@ is_event_id(const EventString *id)
 	return true;
 }
 
-static bool
-reads_object(EventKind kind)
-{
-	return kind != EVENT_KIND_OTHER && kind != EVENT_KIND_KEPT;
-}
-
 /* After a complete pass over an object. */
 static EventVerdict
 judge(EventScan *scan)
@@ -484,7 +746,17 @@ judge(EventScan *scan)
 		return EVENT_BAD_ID;
 	if (event->type.state == FIELD_OK)
 		event->kind = event_kind(event->type.value, event->type.length);
-	return reads_object(event->kind) ? scan->inside : EVENT_OK;
+	return event->kind != EVENT_KIND_OTHER ? scan->inside : EVENT_OK;
+}
+
+/*
+ * Empty an event from a member on.  Its arrays become empty by their counts;
+ * their elements are too many to be touched for every event.
+ */
+static void
+forget_from(Event *event, size_t start)
+{
+	memset((char *) event + start, 0, offsetof(Event, transaction) - start);
 }
 
 /*
@@ -495,9 +767,7 @@ judge(EventScan *scan)
 static void
 forget_object(Event *event)
 {
-	const size_t start = offsetof(Event, object_id);
-
-	memset((char *) event + start, 0, sizeof(Event) - start);
+	forget_from(event, offsetof(Event, object_id));
 }
 
 static EventVerdict
@@ -519,7 +789,7 @@ parse_body(EventScan *scan)
 {
 	bool		is_object = (json_scan_peek(&scan->json) == '{');
 
-	if (!(is_object ? parse_object(scan, &root_table) :
+	if (!(is_object ? parse_object(scan, &root_table, (char *) scan->event) :
 		  json_scan_value(&scan->json)) ||
 		!json_scan_end(&scan->json))
 		return verdict_of_fault(scan->json.fault);
@@ -538,7 +808,7 @@ event_parse(const char *body, size_t length, char *buffer, Event *event)
 	EventScan	scan;
 	EventVerdict verdict;
 
-	memset(event, 0, sizeof(Event));
+	forget_from(event, 0);
 	json_scan_begin(&scan.json, body, length, EVENT_MAX_DEPTH);
 	scan.out = buffer;
 	scan.envelope = EVENT_OK;
@@ -546,8 +816,8 @@ event_parse(const char *body, size_t length, char *buffer, Event *event)
 	scan.event = event;
 	verdict = parse_body(&scan);
 	if (verdict != EVENT_OK)
-		memset(event, 0, sizeof(Event));
-	else if (!reads_object(event->kind))
+		forget_from(event, 0);
+	else if (event->kind == EVENT_KIND_OTHER)
 		forget_object(event);
 	return verdict;
 }
@@ -565,7 +835,7 @@ event_kind(const char *type, size_t length)
 			return kind_names[i].kind;
 	}
 	if (length >= prefix && memcmp(type, DISPUTE_PREFIX, prefix) == 0)
-		return EVENT_KIND_KEPT;
+		return EVENT_KIND_DISPUTE;
 	return EVENT_KIND_OTHER;
 }
 
@@ -668,12 +938,53 @@ write_integer(int64_t value, EventAppend append, void *target)
 	append(target, digits + at, sizeof(digits) - at);
 }
 
-/* A BAD field becomes a value that is BAD for its type again. */
 static void
-write_field(const Event *event, const Field *field, EventAppend append,
+write_object(const char *base, const FieldTable *table, EventAppend append,
+			 void *target)
+{
+	const char *before = "{\"";
+	size_t		i;
+
+	for (i = 0; i < table->count; i++)
+	{
+		const Field *field = &table->fields[i];
+
+		if (*(const EventFieldState *) (base + field->offset) == FIELD_ABSENT)
+			continue;
+		write_text(append, target, before);
+		append(target, field->name, field->length);
+		append(target, "\":", 2);
+		write_field(base, field, append, target);
+		before = ",\"";
+	}
+	write_text(append, target, before[0] == '{' ? "{}" : "}");
+}
+
+static void
+write_array(const char *base, const Array *array, EventAppend append,
 			void *target)
 {
-	const void *value = field_of(event, field);
+	const char *element = base + array->start;
+	int			count = *(const int *) (base + array->count);
+	int			i;
+
+	append(target, "[", 1);
+	for (i = 0; i < count; i++)
+	{
+		if (i > 0)
+			append(target, ",", 1);
+		write_field(element, &array->element, append, target);
+		element += array->size;
+	}
+	append(target, "]", 1);
+}
+
+/* A BAD field becomes a value that is BAD for its type again. */
+static void
+write_field(const char *base, const Field *field, EventAppend append,
+			void *target)
+{
+	const void *value = base + field->offset;
 	EventFieldState state = *(const EventFieldState *) value;
 
 	if (state == FIELD_NULL)
@@ -687,34 +998,14 @@ write_field(const Event *event, const Field *field, EventAppend append,
 	else if (field->type == TYPE_BOOLEAN)
 		write_text(append, target,
 				   ((const EventBoolean *) value)->value ? "true" : "false");
+	else if (field->type == TYPE_ARRAY)
+		write_array(base, field->array, append, target);
 	else
-		write_object(event, field->inside, append, target);
-}
-
-static void
-write_object(const Event *event, const FieldTable *table, EventAppend append,
-			 void *target)
-{
-	const char *before = "{\"";
-	size_t		i;
-
-	for (i = 0; i < table->count; i++)
-	{
-		const Field *field = &table->fields[i];
-
-		if (*(const EventFieldState *) field_of(event, field) == FIELD_ABSENT)
-			continue;
-		write_text(append, target, before);
-		append(target, field->name, field->length);
-		append(target, "\":", 2);
-		write_field(event, field, append, target);
-		before = ",\"";
-	}
-	write_text(append, target, before[0] == '{' ? "{}" : "}");
+		write_object(base + field->inside_base, field->inside, append, target);
 }
 
 void
 event_write_facts(const Event *event, EventAppend append, void *target)
 {
-	write_object(event, &root_table, append, target);
+	write_object((const char *) event, &root_table, append, target);
 }

@@ -44,8 +44,16 @@ typedef enum EventKind
 	EVENT_KIND_SESSION_ASYNC_FAILED,	/* checkout.session.async_payment_failed */
 	EVENT_KIND_SESSION_EXPIRED, /* checkout.session.expired */
 	EVENT_KIND_PAYMENT_SUCCEEDED,	/* payment_intent.succeeded */
-	EVENT_KIND_KEPT				/* charges, refunds, disputes, invoices: see
-								 * event_kind() */
+	EVENT_KIND_CHARGE,			/* charge.succeeded, charge.updated */
+	EVENT_KIND_CHARGE_REFUNDED, /* charge.refunded */
+	EVENT_KIND_REFUND,			/* refund.created, refund.updated,
+								 * charge.refund.updated */
+	EVENT_KIND_REFUND_FAILED,	/* refund.failed */
+	EVENT_KIND_DISPUTE,			/* charge.dispute.* but the next two */
+	EVENT_KIND_FUNDS_WITHDRAWN, /* charge.dispute.funds_withdrawn */
+	EVENT_KIND_FUNDS_REINSTATED,	/* charge.dispute.funds_reinstated */
+	EVENT_KIND_INVOICE_PAID,	/* invoice.paid */
+	EVENT_KIND_INVOICE_PAYMENT_PAID /* invoice_payment.paid */
 } EventKind;
 
 /*
@@ -80,9 +88,66 @@ typedef struct EventBoolean
 	bool		value;			/* false unless OK */
 } EventBoolean;
 
+/* The keys of an object's metadata that begin with stripe_credit_. */
+typedef struct EventMetadata
+{
+	EventFieldState state;
+	EventString install;
+	EventString account;
+	EventString pack;
+	EventString credits;
+	EventString quantity;
+	EventString unit_amount;
+	EventString currency;
+} EventMetadata;
+
+/* An element of a dispute's balance_transactions. */
+typedef struct EventTransaction
+{
+	EventFieldState state;
+	EventString id;
+	EventInteger amount;
+} EventTransaction;
+
+/* An element of an invoice's lines.data; before 2025-03-31 the first, then the second half. */
+typedef struct EventLine
+{
+	EventFieldState state;
+	EventString id;
+	EventInteger amount;		/* before discounts */
+	EventString currency;
+	EventInteger quantity;
+	EventMetadata metadata;
+
+	EventString type;
+	EventBoolean proration;
+	EventString subscription;
+	EventFieldState price;
+	EventString price_id;		/* price.id */
+	EventFieldState plan;
+	EventString plan_id;		/* plan.id, before 2020 */
+
+	EventFieldState parent;
+	EventString parent_type;	/* parent.type */
+	EventFieldState item_details;	/* parent.subscription_item_details */
+	EventBoolean item_proration;	/* .proration */
+	EventString item_subscription;	/* .subscription */
+	EventFieldState invoice_item_details;	/* parent.invoice_item_details */
+	EventBoolean invoice_item_proration;	/* .proration */
+	EventFieldState pricing;
+	EventFieldState price_details;	/* pricing.price_details */
+	EventString pricing_price;	/* .price */
+} EventLine;
+
+#define EVENT_MAX_TRANSACTIONS	32
+#define EVENT_MAX_LINES			100
+
 /*
  * A container's state (data, metadata, ...) is OK for an object, NULL for null,
- * BAD for anything else, in which case every field inside it is BAD too.
+ * BAD for anything else, in which case every field inside it is BAD too.  An
+ * array's is OK for an array; it is BAD, and its count 0, for anything else and
+ * if it has more elements than there is room for.  Of an array the elements up
+ * to its count are good, and nothing beyond is to be read.
  */
 typedef struct Event
 {
@@ -98,53 +163,75 @@ typedef struct Event
 	EventFieldState data;
 	EventFieldState data_object;
 
-	/* data.object, a checkout.session or a payment_intent */
+	/* data.object, whatever it is */
 	EventString object_id;		/* "id" */
+	EventString status;
+	EventString currency;
+	EventString customer;
+	EventString payment_intent;
+	EventString charge;			/* of a refund, a dispute, an invoice */
+	EventString invoice;		/* of a charge, an invoice_payment */
+	EventString subscription;	/* of a session, an invoice */
+	EventInteger amount;
+	EventInteger object_created;	/* "created" */
+	EventMetadata metadata;
+
+	/* a checkout.session */
 	EventString mode;
 	EventString payment_status;
-	EventString status;
-	EventString payment_intent;
-	EventString subscription;
-	EventString customer;
 	EventString client_reference_id;
 	EventString customer_email;
 	EventString payment_link;
-	EventString currency;
-	EventInteger amount;
 	EventInteger amount_subtotal;
 	EventInteger amount_total;
-
-	/* data.object.customer_details */
 	EventFieldState customer_details;
-	EventString customer_details_email; /* "email" */
-
-	/* data.object.total_details */
+	EventString customer_details_email; /* customer_details.email */
 	EventFieldState total_details;
-	EventInteger amount_tax;
-	EventInteger amount_shipping;
-
-	/* data.object.currency_conversion */
+	EventInteger amount_tax;	/* total_details.amount_tax */
+	EventInteger amount_shipping;	/* total_details.amount_shipping */
 	EventFieldState currency_conversion;
-	EventString source_currency;
-	EventInteger source_subtotal;	/* "amount_subtotal" */
-	EventInteger source_total;	/* "amount_total" */
+	EventString source_currency;	/* currency_conversion.source_currency */
+	EventInteger source_subtotal;	/* currency_conversion.amount_subtotal */
+	EventInteger source_total;	/* currency_conversion.amount_total */
 
-	/* data.object.metadata, the keys that begin with stripe_credit_ */
-	EventFieldState metadata;
-	EventString meta_install;
-	EventString meta_account;
-	EventString meta_pack;
-	EventString meta_credits;
-	EventString meta_quantity;
-	EventString meta_unit_amount;
-	EventString meta_currency;
+	/* a payment_intent */
+	EventString latest_charge;
+
+	/* a charge */
+	EventBoolean paid;
+	EventInteger amount_refunded;
+
+	/* an invoice */
+	EventString billing_reason;
+	EventInteger amount_paid;
+	EventFieldState parent;
+	EventFieldState parent_details; /* parent.subscription_details */
+	EventString parent_subscription;	/* parent.subscription_details.subscription */
+	EventMetadata parent_metadata;	/* parent.subscription_details.metadata */
+	EventFieldState subscription_details;
+	EventMetadata subscription_metadata;	/* subscription_details.metadata */
+	EventFieldState lines;
+	EventBoolean lines_has_more;	/* lines.has_more */
+	EventFieldState lines_data; /* lines.data, an array */
+
+	/* an invoice_payment */
+	EventFieldState payment;
+	EventString payment_payment_intent; /* payment.payment_intent */
+	EventString payment_charge; /* payment.charge */
+
+	/* a dispute */
+	EventFieldState balance_transactions;	/* an array */
+
+	int			n_transactions;
+	int			n_lines;
+	EventTransaction transaction[EVENT_MAX_TRANSACTIONS];
+	EventLine	line[EVENT_MAX_LINES];
 } Event;
 
 /*
  * Parse a body.  Decoded strings are written to buffer, which must have room
  * for length + 1 octets and must live as long as the event.  Duplicates and
- * \u0000 inside data.object count only if the kind says that it is read, that
- * is for neither OTHER nor KEPT.
+ * \u0000 inside data.object count only if the kind is not OTHER.
  */
 extern EventVerdict event_parse(const char *body, size_t length, char *buffer, Event *event);
 

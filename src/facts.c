@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * facts.c
- *	  What an event says of a payment, and how that merges with what is known.
+ *	  What is known of a payment: how news merge into it, and what is due.
  *
  * Portions Copyright (c) 2026, stripe_credit contributors
  *
@@ -10,28 +10,6 @@
 #include "facts.h"
 
 #include <string.h>
-#include <strings.h>
-
-static const char *const account_source_names[ACCOUNT_SOURCES] = {
-	"metadata",
-	"client_reference_id",
-	"customer_email",
-	"customer_details_email",
-	"customer"
-};
-
-const char *
-account_source_name(AccountSource source)
-{
-	return account_source_names[source];
-}
-
-bool
-account_source_is_email(AccountSource source)
-{
-	return source == ACCOUNT_FROM_CUSTOMER_EMAIL ||
-		source == ACCOUNT_FROM_CUSTOMER_DETAILS_EMAIL;
-}
 
 void
 facts_init(Facts *facts)
@@ -42,7 +20,36 @@ facts_init(Facts *facts)
 	facts->failed_at = FACTS_NO_TIME;
 	facts->expired_at = FACTS_NO_TIME;
 	facts->account_rank = RANK_NONE;
-	facts->credits_rank = RANK_NONE;
+	facts->pricing.rank = RANK_NONE;
+}
+
+/*
+ * Names
+ */
+
+/* A charge's name may begin in several ways; it is all that is left. */
+static int
+kind_of_name(const char *name)
+{
+	if (strncmp(name, "in_", 3) == 0)
+		return 3;
+	if (strncmp(name, "pi_", 3) == 0)
+		return 2;
+	return facts_is_session_name(name) ? 1 : 0;
+}
+
+bool
+facts_is_session_name(const char *name)
+{
+	return strncmp(name, "cs_", 3) == 0;
+}
+
+int
+facts_compare_names(const char *a, const char *b)
+{
+	int			order = kind_of_name(a) - kind_of_name(b);
+
+	return order != 0 ? order : strcmp(b, a);
 }
 
 /*
@@ -77,508 +84,6 @@ facts_rate(int64_t net, int64_t credits, int64_t per_amount, int64_t *result)
 		return false;
 	*result = (int64_t) quotient;
 	return true;
-}
-
-/* A number > 0 as metadata hold it: digits and nothing else. */
-static bool
-count_from_string(const EventString *string, int64_t *count)
-{
-	size_t		i;
-
-	*count = 0;
-	if (string->state != FIELD_OK || string->length == 0 || string->value[0] == '0')
-		return false;
-	for (i = 0; i < string->length; i++)
-	{
-		char		c = string->value[i];
-
-		if (c < '0' || c > '9' ||
-			__builtin_mul_overflow(*count, (int64_t) 10, count) ||
-			__builtin_add_overflow(*count, (int64_t) (c - '0'), count))
-			return false;
-	}
-	return true;
-}
-
-/*
- * Reading an event
- */
-
-static const char *
-string_or_null(const EventString *string)
-{
-	return string->state == FIELD_OK && string->length > 0 ? string->value : NULL;
-}
-
-static bool
-is_absent(EventFieldState state)
-{
-	return state == FIELD_ABSENT || state == FIELD_NULL;
-}
-
-static bool
-equals(const EventString *string, const char *value)
-{
-	return string->state == FIELD_OK && strcmp(string->value, value) == 0;
-}
-
-/* An id of Stripe's: a short lower-case prefix, '_', letters, digits and '_'. */
-static bool
-is_object_id(const EventString *id, const char *prefix)
-{
-	size_t		length = strlen(prefix);
-	size_t		i;
-
-	if (id->state != FIELD_OK || strncmp(id->value, prefix, length) != 0 ||
-		id->length == length || id->length > 255)
-		return false;
-	for (i = length; i < id->length; i++)
-	{
-		char		c = id->value[i];
-
-		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-			  (c >= '0' && c <= '9') || c == '_'))
-			return false;
-	}
-	return true;
-}
-
-static bool
-is_currency(const EventString *currency)
-{
-	int			i;
-
-	if (currency->state != FIELD_OK || currency->length != 3)
-		return false;
-	for (i = 0; i < 3; i++)
-		if (currency->value[i] < 'a' || currency->value[i] > 'z')
-			return false;
-	return true;
-}
-
-static bool
-is_amount(const EventInteger *amount)
-{
-	return amount->state == FIELD_OK && amount->value >= 0;
-}
-
-/* The first reason stands. */
-static void
-refuse(EventReading *reading, const char *reason)
-{
-	if (reading->reason == NULL)
-		reading->reason = reason;
-}
-
-static const EventString *
-account_field(const Event *event, AccountSource source)
-{
-	switch (source)
-	{
-		case ACCOUNT_FROM_CLIENT_REFERENCE_ID:
-			return &event->client_reference_id;
-		case ACCOUNT_FROM_CUSTOMER_EMAIL:
-			return &event->customer_email;
-		case ACCOUNT_FROM_CUSTOMER_DETAILS_EMAIL:
-			return &event->customer_details_email;
-		case ACCOUNT_FROM_CUSTOMER:
-			return &event->customer;
-		default:
-			return &event->meta_account;
-	}
-}
-
-/* An empty string names nobody; a value of another type names somebody unknown. */
-static bool
-names_account(const Event *event, AccountSource source)
-{
-	const EventString *field = account_field(event, source);
-
-	return field->state == FIELD_BAD || (field->state == FIELD_OK && field->length > 0);
-}
-
-/*
- * The first source that is there decides, even if it cannot be used: to go on
- * to the next would credit somebody else.  What create_checkout() wrote goes
- * before everything.
- */
-static bool
-choose_account_source(const Event *event, const FactsPolicy *policy, AccountSource *source)
-{
-	int			i;
-
-	if (event->meta_install.state == FIELD_OK && names_account(event, ACCOUNT_FROM_METADATA))
-	{
-		*source = ACCOUNT_FROM_METADATA;
-		return true;
-	}
-	for (i = 0; i < policy->n_account_from; i++)
-	{
-		*source = policy->account_from[i];
-		if (names_account(event, *source))
-			return true;
-	}
-	return false;
-}
-
-/*
- * Read last, so that "account" as the reason says that all else is in order:
- * the terms of such a reading are good.
- */
-static void
-read_account(const Event *event, FactsRank rank, bool found, AccountSource source,
-			 EventReading *reading)
-{
-	const char *account_id = found ? string_or_null(account_field(event, source)) : NULL;
-
-	if (account_id == NULL)
-	{
-		refuse(reading, "account");
-		return;
-	}
-	reading->account_source = source;
-	reading->facts.account_rank = rank;
-	reading->facts.account_id = account_id;
-	reading->facts.account_from = account_source_name(source);
-}
-
-/* Our metadata on how much. */
-static void
-read_metadata(const Event *event, FactsRank rank, EventReading *reading)
-{
-	Terms	   *terms = &reading->terms;
-
-	terms->rank = rank;
-	if (event->meta_install.state == FIELD_BAD)
-		refuse(reading, "install");
-	if (!is_absent(event->meta_pack.state) &&
-		(terms->pack_id = string_or_null(&event->meta_pack)) == NULL)
-		refuse(reading, "pack");
-	if (!is_absent(event->meta_credits.state) &&
-		!count_from_string(&event->meta_credits, &terms->unit_credits))
-		refuse(reading, "credits");
-	if (!is_absent(event->meta_quantity.state) &&
-		!count_from_string(&event->meta_quantity, &terms->quantity))
-		refuse(reading, "quantity");
-}
-
-/* A field of total_details; older sessions have none, which is nothing. */
-static bool
-read_detail(const EventInteger *detail, int64_t *value)
-{
-	*value = 0;
-	if (is_absent(detail->state))
-		return true;
-	*value = detail->value;
-	return is_amount(detail);
-}
-
-/*
- * A session from before 2025-03-31 may carry the seller's own currency in
- * currency_conversion; it has no tax and shipping in it, so these are taken
- * off in proportion.
- */
-static void
-read_conversion(const Event *event, int64_t net, EventReading *reading)
-{
-	Terms	   *terms = &reading->terms;
-
-	if (event->currency_conversion != FIELD_OK)
-	{
-		if (event->currency_conversion == FIELD_BAD)
-			refuse(reading, "currency_conversion");
-		return;
-	}
-	if (!is_currency(&event->source_currency) || !is_amount(&event->source_total) ||
-		!(is_amount(&event->source_subtotal) || is_absent(event->source_subtotal.state)))
-	{
-		refuse(reading, "currency_conversion");
-		return;
-	}
-	terms->currency = event->source_currency.value;
-	terms->subtotal = is_amount(&event->source_subtotal) ?
-		event->source_subtotal.value : FACTS_NO_AMOUNT;
-	if (event->amount_total.value == 0)
-		terms->net = 0;
-	else if (!facts_rate(net, event->source_total.value, event->amount_total.value, &terms->net))
-		refuse(reading, "amount");
-}
-
-static void
-read_session_amounts(const Event *event, EventReading *reading)
-{
-	Terms	   *terms = &reading->terms;
-	int64_t		tax;
-	int64_t		shipping;
-	int64_t		net;
-
-	if (!is_amount(&event->amount_total) ||
-		!(is_amount(&event->amount_subtotal) || is_absent(event->amount_subtotal.state)) ||
-		!read_detail(&event->amount_tax, &tax) ||
-		!read_detail(&event->amount_shipping, &shipping) ||
-		__builtin_sub_overflow(event->amount_total.value, tax, &net) ||
-		__builtin_sub_overflow(net, shipping, &net) || net < 0)
-	{
-		refuse(reading, "amount");
-		return;
-	}
-	if (!is_currency(&event->currency))
-	{
-		refuse(reading, "currency");
-		return;
-	}
-	reading->facts.amount = event->amount_total.value;
-	reading->facts.currency = event->currency.value;
-	terms->currency = event->currency.value;
-	terms->subtotal = is_amount(&event->amount_subtotal) ?
-		event->amount_subtotal.value : FACTS_NO_AMOUNT;
-	terms->net = net;
-	read_conversion(event, net, reading);
-}
-
-/* The session's payment: its payment intent, or itself if it has none. */
-static bool
-read_session_ids(const Event *event, EventReading *reading)
-{
-	Facts	   *facts = &reading->facts;
-
-	if (!is_object_id(&event->object_id, "cs_") ||
-		!(is_absent(event->payment_intent.state) || is_object_id(&event->payment_intent, "pi_")))
-		return false;
-	facts->session_id = event->object_id.value;
-	facts->payment_id = event->payment_intent.state == FIELD_OK ?
-		event->payment_intent.value : event->object_id.value;
-	facts->customer_id = string_or_null(&event->customer);
-	facts->payment_link = string_or_null(&event->payment_link);
-	reading->terms.payment_link = facts->payment_link;
-	return true;
-}
-
-/* Times beyond the year 9999 are no times. */
-int64_t
-facts_event_time(const Event *event)
-{
-	return is_amount(&event->created) && event->created.value < INT64_C(253402300800) ?
-		event->created.value : FACTS_NO_TIME;
-}
-
-/* What is closed is closed, even if nobody knows since when. */
-static int64_t
-closing_time(const Event *event)
-{
-	int64_t		seconds = facts_event_time(event);
-
-	return seconds == FACTS_NO_TIME ? 0 : seconds;
-}
-
-/* What the session says of whether it is paid. */
-static void
-read_payment_status(const Event *event, EventReading *reading)
-{
-	Facts	   *facts = &reading->facts;
-
-	if (event->kind == EVENT_KIND_SESSION_ASYNC_FAILED)
-	{
-		reading->nature = FACTS_CLOSED;
-		facts->failed_at = closing_time(event);
-	}
-	else if (event->kind == EVENT_KIND_SESSION_EXPIRED)
-	{
-		reading->nature = FACTS_CLOSED;
-		facts->expired_at = closing_time(event);
-	}
-	else if (equals(&event->payment_status, "paid") ||
-			 equals(&event->payment_status, "no_payment_required"))
-	{
-		reading->nature = FACTS_PAID;
-		facts->paid = true;
-		facts->paid_at = facts_event_time(event);
-	}
-	else if (equals(&event->payment_status, "unpaid"))
-		reading->nature = FACTS_UNPAID;
-	else
-	{
-		/* a status that we don't know is no ground to credit on */
-		reading->nature = FACTS_PAID;
-		refuse(reading, "payment_status");
-	}
-}
-
-static void
-read_payment_session(const Event *event, const FactsPolicy *policy, EventReading *reading)
-{
-	AccountSource source = ACCOUNT_FROM_METADATA;
-	bool		found;
-
-	if (!read_session_ids(event, reading))
-	{
-		reading->nature = FACTS_UNUSABLE;
-		refuse(reading, "id");
-		return;
-	}
-	read_payment_status(event, reading);
-	if (reading->nature == FACTS_CLOSED)
-		return;
-	read_session_amounts(event, reading);
-	read_metadata(event, RANK_SESSION, reading);
-	found = choose_account_source(event, policy, &source);
-	read_account(event, RANK_SESSION, found, source, reading);
-}
-
-/* Whose a subscription is, and what was sold; its invoices bring the money. */
-static void
-read_subscription_session(const Event *event, const FactsPolicy *policy, EventReading *reading)
-{
-	Facts	   *facts = &reading->facts;
-	AccountSource source = ACCOUNT_FROM_METADATA;
-	bool		found;
-	int64_t		unit_amount;
-
-	if (event->kind == EVENT_KIND_SESSION_ASYNC_FAILED ||
-		event->kind == EVENT_KIND_SESSION_EXPIRED)
-		return;
-	if (!is_object_id(&event->object_id, "cs_") || !is_object_id(&event->subscription, "sub_"))
-	{
-		reading->nature = FACTS_UNUSABLE;
-		refuse(reading, "id");
-		return;
-	}
-	reading->nature = FACTS_SUBSCRIPTION;
-	facts->payment_id = event->subscription.value;
-	facts->session_id = event->object_id.value;
-	facts->subscription_id = event->subscription.value;
-	facts->customer_id = string_or_null(&event->customer);
-	read_metadata(event, RANK_SESSION, reading);
-	found = choose_account_source(event, policy, &source);
-	read_account(event, RANK_SESSION, found, source, reading);
-	if (count_from_string(&event->meta_unit_amount, &unit_amount) &&
-		is_currency(&event->meta_currency))
-	{
-		facts->amount = unit_amount;
-		facts->currency = event->meta_currency.value;
-	}
-}
-
-static void
-read_session(const Event *event, const FactsPolicy *policy, EventReading *reading)
-{
-	if (event->data_object != FIELD_OK)
-	{
-		reading->nature = FACTS_UNUSABLE;
-		refuse(reading, "id");
-	}
-	else if (is_absent(event->mode.state) || equals(&event->mode, "payment"))
-		read_payment_session(event, policy, reading);
-	else if (equals(&event->mode, "subscription"))
-		read_subscription_session(event, policy, reading);
-	else if (!equals(&event->mode, "setup"))
-	{
-		reading->nature = FACTS_UNUSABLE;
-		refuse(reading, "session mode");
-	}
-}
-
-static bool
-has_our_metadata(const Event *event)
-{
-	return !is_absent(event->meta_install.state) || !is_absent(event->meta_account.state) ||
-		!is_absent(event->meta_pack.state) || !is_absent(event->meta_credits.state);
-}
-
-/* A payment intent counts by our own metadata only. */
-static void
-read_intent(const Event *event, EventReading *reading)
-{
-	Facts	   *facts = &reading->facts;
-
-	if (!has_our_metadata(event))
-		return;
-	if (!is_object_id(&event->object_id, "pi_"))
-	{
-		reading->nature = FACTS_UNUSABLE;
-		refuse(reading, "id");
-		return;
-	}
-	reading->nature = FACTS_PAID;
-	facts->payment_id = event->object_id.value;
-	facts->customer_id = string_or_null(&event->customer);
-	if (!is_absent(event->status.state) && !equals(&event->status, "succeeded"))
-		refuse(reading, "status");
-	else
-	{
-		facts->paid = true;
-		facts->paid_at = facts_event_time(event);
-	}
-	if (!is_amount(&event->amount))
-		refuse(reading, "amount");
-	else if (!is_currency(&event->currency))
-		refuse(reading, "currency");
-	else
-	{
-		facts->amount = event->amount.value;
-		facts->currency = event->currency.value;
-		reading->terms.currency = facts->currency;
-		reading->terms.subtotal = facts->amount;
-		reading->terms.net = facts->amount;
-	}
-	read_metadata(event, RANK_INTENT, reading);
-	if (reading->terms.pack_id == NULL && reading->terms.unit_credits == 0)
-		refuse(reading, "credits");
-	read_account(event, RANK_INTENT, names_account(event, ACCOUNT_FROM_METADATA),
-				 ACCOUNT_FROM_METADATA, reading);
-}
-
-/* Whether the event belongs to somebody else: another account, install or mode. */
-static bool
-is_foreign(const Event *event, const FactsPolicy *policy)
-{
-	int			i;
-
-	if (event->meta_install.state == FIELD_OK &&
-		strcasecmp(event->meta_install.value, policy->install_id) != 0)
-		return true;
-	if (event->livemode.state == FIELD_OK && !event->livemode.value && policy->live)
-		return true;
-	if (is_absent(event->account.state))
-		return false;
-	for (i = 0; i < policy->n_connected_accounts; i++)
-		if (equals(&event->account, policy->connected_accounts[i]))
-			return false;
-	return true;
-}
-
-void
-facts_read(const Event *event, const FactsPolicy *policy, EventReading *reading)
-{
-	memset(reading, 0, sizeof(EventReading));
-	facts_init(&reading->facts);
-	reading->nature = FACTS_IGNORED;
-	reading->terms.subtotal = FACTS_NO_AMOUNT;
-	if (event->kind == EVENT_KIND_OTHER || is_foreign(event, policy))
-		return;
-	if (event->kind == EVENT_KIND_KEPT)
-	{
-		reading->nature = FACTS_KEPT;
-		return;
-	}
-
-	reading->facts.livemode = event->livemode.value;
-	reading->facts.connected_account = string_or_null(&event->account);
-	if (event->kind == EVENT_KIND_PAYMENT_SUCCEEDED)
-		read_intent(event, reading);
-	else
-		read_session(event, policy, reading);
-	if (reading->nature == FACTS_IGNORED)
-		return;
-
-	if (event->livemode.state != FIELD_OK)
-	{
-		/* whose money it is cannot be told: nothing of it may be merged */
-		reading->nature = FACTS_UNUSABLE;
-		reading->reason = "livemode";
-	}
-	else
-		reading->wrong_mode = event->livemode.value && !policy->live;
 }
 
 /*
@@ -645,25 +150,281 @@ merge_account(Facts *known, const Facts *news)
  * same terms were computed before, perhaps from another catalogue, that stands.
  */
 static bool
-merge_credits(Facts *known, const Facts *news)
+merge_pricing(Pricing *known, const Pricing *news)
 {
 	int			order;
 
-	if (news->credits_rank == RANK_NONE)
+	if (news->rank == RANK_NONE)
 		return false;
-	order = known->credits_rank == RANK_NONE ? -1 : strcmp(news->terms, known->terms);
-	if (order == 0 || news->credits_rank > known->credits_rank)
+	order = known->rank == RANK_NONE ? -1 : strcmp(news->terms, known->terms);
+	if (order == 0 || news->rank > known->rank)
 		return false;
-	if (news->credits_rank == known->credits_rank &&
+	if (news->rank == known->rank &&
 		(news->credits > known->credits || (news->credits == known->credits && order > 0)))
 		return false;
-	known->credits_rank = news->credits_rank;
-	known->credits = news->credits;
-	known->pack_id = news->pack_id;
-	known->terms = news->terms;
-	known->priority = news->priority;
-	known->expires_after = news->expires_after;
+	*known = *news;
 	return true;
+}
+
+/*
+ * The parts.  What is merged of one is the greater of two, by a total order
+ * over all that is taken together.
+ */
+
+static int
+compare_int64(int64_t a, int64_t b)
+{
+	return (a > b) - (a < b);
+}
+
+static int
+compare_strings(const char *a, const char *b)
+{
+	if (a == NULL || b == NULL)
+		return (a != NULL) - (b != NULL);
+	return strcmp(a, b);
+}
+
+/* A charge may grow, by an authorization that is incremented. */
+static bool
+merge_charge(void *target, const void *source)
+{
+	FactsCharge *known = target;
+	const FactsCharge *news = source;
+	bool		changed = false;
+	int			order = compare_int64(news->amount, known->amount);
+
+	if (order > 0 || (order == 0 && compare_strings(news->currency, known->currency) > 0))
+	{
+		known->amount = news->amount;
+		known->currency = news->currency;
+		changed = true;
+	}
+	order = compare_int64(news->refunded_at, known->refunded_at);
+	if (order > 0 || (order == 0 && news->refunded > known->refunded))
+	{
+		known->refunded_at = news->refunded_at;
+		known->refunded = news->refunded;
+		changed = true;
+	}
+	return changed;
+}
+
+static int
+compare_refunds(const FactsRefund *a, const FactsRefund *b)
+{
+	int			order = (int) a->finality - (int) b->finality;
+
+	if (order == 0)
+		order = compare_int64(a->at, b->at);
+	if (order == 0)
+		order = compare_int64(a->amount, b->amount);
+	if (order == 0)
+		order = compare_strings(a->currency, b->currency);
+	return order != 0 ? order : compare_int64(a->created, b->created);
+}
+
+static bool
+merge_refund(void *target, const void *source)
+{
+	FactsRefund *known = target;
+	const FactsRefund *news = source;
+	const char *charge_id = known->charge_id;
+	bool		changed = merge_string(&charge_id, news->charge_id);
+
+	if (compare_refunds(news, known) > 0)
+	{
+		*known = *news;
+		changed = true;
+	}
+	known->charge_id = charge_id;
+	return changed;
+}
+
+static int
+compare_disputes(const FactsDispute *a, const FactsDispute *b)
+{
+	int			order = compare_int64(a->at, b->at);
+
+	if (order == 0)
+		order = (int) a->status - (int) b->status;
+	if (order == 0)
+		order = compare_int64(a->amount, b->amount);
+	return order != 0 ? order : compare_strings(a->currency, b->currency);
+}
+
+/* Funds can only be reinstated after they were withdrawn. */
+static bool
+merge_dispute(void *target, const void *source)
+{
+	FactsDispute *known = target;
+	const FactsDispute *news = source;
+	int			order = compare_int64(news->funds_at, known->funds_at);
+	bool		changed = false;
+
+	if (order > 0 || (order == 0 && news->funds > known->funds))
+	{
+		known->funds_at = news->funds_at;
+		known->funds = news->funds;
+		changed = true;
+	}
+	if (compare_disputes(news, known) > 0)
+	{
+		known->at = news->at;
+		known->status = news->status;
+		known->amount = news->amount;
+		known->currency = news->currency;
+		changed = true;
+	}
+	return changed;
+}
+
+static bool
+merge_transaction(void *target, const void *source)
+{
+	FactsTransaction *known = target;
+	const FactsTransaction *news = source;
+	int			order = compare_int64(news->amount, known->amount);
+
+	if (order == 0)
+		order = strcmp(news->dispute_id, known->dispute_id);
+	if (order >= 0)
+		return false;
+	*known = *news;
+	return true;
+}
+
+/* A line is what one invoice says it is; only its pricing may get better. */
+static int
+compare_line_terms(const FactsLine *a, const FactsLine *b)
+{
+	int			order = compare_int64(a->unit_amount, b->unit_amount);
+
+	if (order == 0)
+		order = compare_int64(a->quantity, b->quantity);
+	if (order == 0)
+		order = compare_strings(a->currency, b->currency);
+	return order != 0 ? order : compare_strings(a->price_id, b->price_id);
+}
+
+static bool
+merge_line(void *target, const void *source)
+{
+	FactsLine  *known = target;
+	const FactsLine *news = source;
+	Pricing		pricing = known->pricing;
+	bool		changed = merge_pricing(&pricing, &news->pricing);
+
+	if (compare_line_terms(news, known) < 0)
+	{
+		*known = *news;
+		changed = true;
+	}
+	known->pricing = pricing;
+	return changed;
+}
+
+/* Every part begins with its id. */
+static const char *
+id_of(const void *part)
+{
+	return *(const char *const *) part;
+}
+
+/*
+ * Merge a sorted list into another that has room for it; returns whether that
+ * changed anything.
+ */
+static bool
+merge_list(void *known, int *n_known, const void *news, int n_news, size_t size,
+		   bool (*merge) (void *, const void *))
+{
+	char	   *parts = known;
+	const char *part = news;
+	bool		changed = false;
+	int			at = 0;
+	int			i;
+
+	for (i = 0; i < n_news; i++, part += size)
+	{
+		int			order = 1;
+
+		while (at < *n_known && (order = strcmp(id_of(parts + (size_t) at * size), id_of(part))) < 0)
+			at++;
+		if (at < *n_known && order == 0)
+		{
+			changed |= merge(parts + (size_t) at * size, part);
+			continue;
+		}
+		memmove(parts + (size_t) (at + 1) * size, parts + (size_t) at * size,
+				(size_t) (*n_known - at) * size);
+		memcpy(parts + (size_t) at * size, part, size);
+		(*n_known)++;
+		changed = true;
+	}
+	return changed;
+}
+
+#define MERGE_LIST(known, news, list, merge) \
+	merge_list((known)->list, &(known)->n_##list, (news)->list, (news)->n_##list, \
+			   sizeof((known)->list[0]), merge)
+
+static bool
+merge_parts(Facts *known, const Facts *news)
+{
+	bool		changed = false;
+
+	changed |= MERGE_LIST(known, news, charges, merge_charge);
+	changed |= MERGE_LIST(known, news, refunds, merge_refund);
+	changed |= MERGE_LIST(known, news, disputes, merge_dispute);
+	changed |= MERGE_LIST(known, news, transactions, merge_transaction);
+	changed |= MERGE_LIST(known, news, lines, merge_line);
+	return changed;
+}
+
+/*
+ * An invoice is worth what its lines are, if all of them are known.  That comes
+ * last in rank, so it may be computed anew whenever a line has changed.
+ */
+static void
+price_lines(Facts *facts)
+{
+	Pricing		pricing = {.rank = RANK_LINES, .terms = "lines"};
+	int			i;
+
+	if (facts->n_lines == 0 || facts->pricing.rank < RANK_LINES)
+		return;
+	for (i = 0; i < facts->n_lines; i++)
+	{
+		const Pricing *line = &facts->lines[i].pricing;
+
+		if (line->rank == RANK_NONE ||
+			__builtin_add_overflow(pricing.credits, line->credits, &pricing.credits))
+		{
+			memset(&facts->pricing, 0, sizeof(Pricing));
+			facts->pricing.rank = RANK_NONE;
+			return;
+		}
+	}
+	facts->pricing = pricing;
+}
+
+static bool
+is_same_pricing(const Pricing *a, const Pricing *b)
+{
+	return a->rank == b->rank &&
+		(a->rank == RANK_NONE || (a->credits == b->credits && strcmp(a->terms, b->terms) == 0));
+}
+
+/* Of the whole payment, whose lines are merged already. */
+static bool
+merge_pricing_of_all(Facts *known, const Facts *news)
+{
+	Pricing		before = known->pricing;
+
+	(void) merge_pricing(&known->pricing, &news->pricing);
+	price_lines(known);
+	return !is_same_pricing(&before, &known->pricing);
 }
 
 bool
@@ -688,18 +449,202 @@ facts_merge(Facts *known, const Facts *news)
 	if (news->paid && !known->paid)
 		changed = known->paid = true;
 	changed |= merge_account(known, news);
-	changed |= merge_credits(known, news);
+	changed |= merge_parts(known, news);
+	changed |= merge_pricing_of_all(known, news);
 	return changed;
+}
+
+/*
+ * What is due
+ */
+
+static const char *const dispute_status_names[DISPUTE_STATUSES] = {
+	"unknown",
+	"warning_needs_response",
+	"warning_under_review",
+	"needs_response",
+	"under_review",
+	"appeal_needs_response",
+	"appeal_under_review",
+	"warning_closed",
+	"prevented",
+	"lost",
+	"won"
+};
+
+const char *
+dispute_status_name(DisputeStatus status)
+{
+	return dispute_status_names[status];
+}
+
+DisputeStatus
+dispute_status_from_name(const char *name)
+{
+	int			status;
+
+	for (status = 0; status < DISPUTE_STATUSES; status++)
+		if (strcmp(dispute_status_names[status], name) == 0)
+			return (DisputeStatus) status;
+	return DISPUTE_UNKNOWN;
+}
+
+/* What was charged: by the charges, or else as the payment itself says. */
+static void
+read_charged(const Facts *facts, Reversed *result)
+{
+	__int128	charged = 0;
+	int			i;
+
+	result->charged = FACTS_NO_AMOUNT;
+	result->currency = NULL;
+	for (i = 0; i < facts->n_charges; i++)
+	{
+		const FactsCharge *charge = &facts->charges[i];
+
+		if (charge->amount == FACTS_NO_AMOUNT)
+			continue;
+		if (result->currency == NULL)
+			result->currency = charge->currency;
+		if (strcmp(charge->currency, result->currency) == 0)
+			charged += charge->amount;
+	}
+	if (result->currency)
+		result->charged = charged > INT64_MAX ? INT64_MAX : (int64_t) charged;
+	else if (facts->amount != FACTS_NO_AMOUNT)
+	{
+		result->charged = facts->amount;
+		result->currency = facts->currency;
+	}
+}
+
+/* An amount in another currency can't be compared: it counts as the whole. */
+static void
+add_reversed(Reversed *result, __int128 *sum, int64_t amount, const char *currency)
+{
+	*sum += amount;
+	if (amount > 0 && (result->currency == NULL || currency == NULL ||
+					   strcmp(currency, result->currency) != 0))
+		result->whole = true;
+}
+
+/* Of a charge: what its cumulative figure knows, and its refunds don't. */
+static int64_t
+refunded_unseen(const Facts *facts, const FactsCharge *charge)
+{
+	__int128	unseen = charge->refunded;
+	int			i;
+
+	for (i = 0; i < facts->n_refunds; i++)
+	{
+		const FactsRefund *refund = &facts->refunds[i];
+
+		if (refund->created <= charge->refunded_at &&
+			(refund->charge_id == NULL || strcmp(refund->charge_id, charge->id) == 0))
+			unseen -= refund->amount;
+	}
+	return unseen > 0 ? (int64_t) unseen : 0;
+}
+
+static void
+add_refunds(const Facts *facts, Reversed *result, __int128 *sum)
+{
+	int			i;
+
+	for (i = 0; i < facts->n_refunds; i++)
+		if (facts->refunds[i].finality != REFUND_FAILED)
+			add_reversed(result, sum, facts->refunds[i].amount, facts->refunds[i].currency);
+	for (i = 0; i < facts->n_charges; i++)
+	{
+		const FactsCharge *charge = &facts->charges[i];
+
+		add_reversed(result, sum, refunded_unseen(facts, charge),
+					 charge->amount == FACTS_NO_AMOUNT ? NULL : charge->currency);
+	}
+}
+
+/* Whether the buyer's bank has the money of a dispute. */
+static bool
+is_withdrawn(const Facts *facts, const FactsDispute *dispute)
+{
+	__int128	net = 0;
+	int			n = 0;
+	int			i;
+
+	for (i = 0; i < facts->n_transactions; i++)
+		if (strcmp(facts->transactions[i].dispute_id, dispute->id) == 0)
+		{
+			net += facts->transactions[i].amount;
+			n++;
+		}
+	if (dispute->status == DISPUTE_WON || dispute->status == DISPUTE_PREVENTED ||
+		dispute->status == DISPUTE_WARNING_CLOSED)
+		return n > 1 && net < 0;
+	if (n > 0)
+		return net < 0;
+	if (dispute->funds != FUNDS_UNKNOWN)
+		return dispute->funds == FUNDS_WITHDRAWN;
+	return dispute->status == DISPUTE_NEEDS_RESPONSE || dispute->status == DISPUTE_UNDER_REVIEW ||
+		dispute->status == DISPUTE_LOST || dispute->status == DISPUTE_APPEAL_NEEDS_RESPONSE ||
+		dispute->status == DISPUTE_APPEAL_UNDER_REVIEW;
+}
+
+static void
+add_disputes(const Facts *facts, Reversed *result, __int128 *sum)
+{
+	int			i;
+
+	for (i = 0; i < facts->n_disputes; i++)
+		if (is_withdrawn(facts, &facts->disputes[i]))
+			add_reversed(result, sum, facts->disputes[i].amount, facts->disputes[i].currency);
+}
+
+void
+facts_reversed(const Facts *facts, Reversed *reversed)
+{
+	__int128	sum = 0;
+
+	memset(reversed, 0, sizeof(Reversed));
+	read_charged(facts, reversed);
+	add_refunds(facts, reversed, &sum);
+	add_disputes(facts, reversed, &sum);
+	if (reversed->charged == FACTS_NO_AMOUNT)
+		return;
+	if (reversed->whole || sum > reversed->charged)
+		sum = reversed->charged;
+	reversed->reversed = (int64_t) sum;
+}
+
+/* Whoever gets a part of his money back keeps no credit that he didn't pay. */
+int64_t
+facts_back(const Facts *facts)
+{
+	int64_t		credits = facts->pricing.rank == RANK_NONE ? 0 : facts->pricing.credits;
+	Reversed	part;
+
+	facts_reversed(facts, &part);
+	if (part.charged == FACTS_NO_AMOUNT)
+		return part.whole ? credits : 0;
+	if (part.charged == 0 || part.reversed == 0)
+		return 0;
+	return (int64_t) (((__int128) credits * part.reversed + part.charged - 1) / part.charged);
 }
 
 int64_t
 facts_due(const Facts *facts)
 {
-	return facts->paid && facts->credits_rank != RANK_NONE ? facts->credits : 0;
+	return facts->paid && facts->pricing.rank != RANK_NONE ?
+		facts->pricing.credits - facts_back(facts) : 0;
 }
 
 bool
 facts_known(const Facts *facts)
 {
-	return facts->account_rank != RANK_NONE && facts->credits_rank != RANK_NONE;
+	return facts->account_rank != RANK_NONE && facts->pricing.rank != RANK_NONE;
+}
+
+bool
+facts_heard(const Facts *facts)
+{
+	return facts->paid || facts->session_id != NULL;
 }

@@ -13,6 +13,7 @@
 #include "catalog/pg_type.h"
 #include "common/int.h"
 #include "fmgr.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
@@ -138,14 +139,14 @@ ledger_balance(const char *account_id, AccountBalance *balance)
  */
 
 static Lot
-purchased_lot(const char *payment_id, int64 credits, const LotTerms *terms)
+purchased_lot(const char *payment_id, const PurchasedLot *terms)
 {
 	Lot			lot = {
 		.payment_id = payment_id,
 		.has_priority = terms->has_priority,
 		.priority = terms->priority,
 		.expires_at = terms->expires_at,
-		.granted = credits
+		.granted = terms->credits
 	};
 
 	return lot;
@@ -153,20 +154,19 @@ purchased_lot(const char *payment_id, int64 credits, const LotTerms *terms)
 
 /* The rows beside the account's own, which has just been changed. */
 static void
-insert_purchase_rows(const char *account_id, const char *payment_id, int64 credits,
-					 const LotTerms *terms)
+insert_purchase_rows(const char *account_id, const char *payment_id, const PurchasedLot *terms)
 {
 	int64		balance = result_int64(0, 2, 0);
 	int64		available = result_int64(0, 3, 0);
-	Lot			lot = purchased_lot(payment_id, credits, terms);
+	Lot			lot = purchased_lot(payment_id, terms);
 	Arguments	args = {0};
 
 	lot.lot_id = result_int64(0, 1, 0);
-	lot.remaining = Max(Min(credits, available), 0);
+	lot.remaining = Max(Min(terms->credits, available), 0);
 	SPI_freetuptable(SPI_tuptable);
 	add_text(&args, account_id);
 	add_int64(&args, lot.lot_id, false);
-	add_int64(&args, credits, false);
+	add_int64(&args, terms->credits, false);
 	add_int64(&args, balance, false);
 	add_text(&args, payment_id);
 	statement_execute(&insert_purchase, &args);
@@ -174,87 +174,173 @@ insert_purchase_rows(const char *account_id, const char *payment_id, int64 credi
 }
 
 static bool
-update_for_purchase(const char *account_id, int64 credits, const LotTerms *terms)
+update_for_purchase(const char *account_id, const PurchasedLot *terms)
 {
 	Arguments	args = {0};
 
 	if (terms->has_priority || !TIMESTAMP_IS_NOEND(terms->expires_at))
 		return false;
 	add_text(&args, account_id);
-	add_int64(&args, credits, false);
+	add_int64(&args, terms->credits, false);
 	return statement_execute(&purchase_at_end, &args) == 1;
 }
 
 static bool
-create_for_purchase(const char *account_id, int64 credits, const LotTerms *terms)
+create_for_purchase(const char *account_id, const PurchasedLot *terms)
 {
 	Arguments	args = {0};
 
 	add_text(&args, account_id);
-	add_int64(&args, credits, false);
+	add_int64(&args, terms->credits, false);
 	add_datum(&args, TimestampTzGetDatum(terms->expires_at), false);
 	return statement_execute(&purchase_as_first, &args) == 1;
 }
 
+/*
+ * One lot, which is nearly always all there is.  The account is nearly always
+ * there too, and then an update is all it takes.
+ */
+static bool
+purchase_quickly(const char *account_id, const char *payment_id, const PurchasedLot *terms,
+				 bool create)
+{
+	if (!(create ? create_for_purchase(account_id, terms) :
+		  update_for_purchase(account_id, terms)))
+		return false;
+	insert_purchase_rows(account_id, payment_id, terms);
+	return true;
+}
+
+static bool
+has_room(const Account *account, const PurchasedLot *lots, int n)
+{
+	int64		total = 0;
+	int			i;
+
+	for (i = 0; i < n; i++)
+		if (pg_add_s64_overflow(total, lots[i].credits, &total))
+			return false;
+	return account_has_room(account, total);
+}
+
 /* Into an open account, unless the balance would be out of range. */
 static bool
-purchase(Account *account, const char *payment_id, int64 credits, const LotTerms *terms)
+purchase(Account *account, const char *payment_id, const PurchasedLot *lots, int n)
 {
-	Entry		entry = {
-		.kind = "purchase",
-		.credits = credits,
-		.payment_id = payment_id
-	};
-	Lot			lot = purchased_lot(payment_id, credits, terms);
+	int			i;
 
-	if (!account_has_room(account, credits))
+	if (!has_room(account, lots, n))
 		return false;
-	account_post_lot(account, &entry, &lot);
+	for (i = 0; i < n; i++)
+	{
+		Entry		entry = {
+			.kind = "purchase",
+			.credits = lots[i].credits,
+			.payment_id = payment_id
+		};
+		Lot			lot = purchased_lot(payment_id, &lots[i]);
+
+		account_post_lot(account, &entry, &lot);
+	}
 	return true;
 }
 
 bool
-ledger_purchase(const char *account_id, const char *payment_id, int64 credits,
-				const LotTerms *terms, bool create)
+ledger_purchase(const char *account_id, const char *payment_id, const PurchasedLot *lots,
+				int n, bool create)
 {
 	Account		account;
 	bool		done;
 
-	/* the account is nearly always there, and then an update is all it takes */
 	account_queue(account_id);
-	if (update_for_purchase(account_id, credits, terms))
-	{
-		insert_purchase_rows(account_id, payment_id, credits, terms);
+	if (n == 1 && purchase_quickly(account_id, payment_id, lots, false))
 		return true;
-	}
-	if (account_open(&account, account_id, OPEN_KNOWN))
+	if (!account_open(&account, account_id, OPEN_KNOWN))
 	{
-		done = purchase(&account, payment_id, credits, terms);
-		account_close(&account);
-		return done;
+		if (!create)
+			return false;
+		if (n == 1 && purchase_quickly(account_id, payment_id, lots, true))
+			return true;
+		(void) account_open(&account, account_id, OPEN_OR_CREATE);
 	}
-	if (!create)
-		return false;
-	if (create_for_purchase(account_id, credits, terms))
-	{
-		insert_purchase_rows(account_id, payment_id, credits, terms);
-		return true;
-	}
-	return ledger_purchase(account_id, payment_id, credits, terms, false);
+	done = purchase(&account, payment_id, lots, n);
+	account_close(&account);
+	return done;
 }
 
 /*
  * Reversals
  */
 
+/*
+ * What reversals of a payment have taken from lots that could still be spent,
+ * its own and others, is kept with the first of its lots.
+ */
+static Statement read_reversed = {
+	"SELECT reversed_lots, reversed_credits FROM stripe_credit.lot "
+	"WHERE account_id = $1 AND lot_id = $2 AND reversed_lots IS NOT NULL",
+	2, {TEXTOID, INT8OID}
+};
+
+static Statement write_reversed = {
+	"UPDATE stripe_credit.lot SET reversed_lots = $3, reversed_credits = $4 "
+	"WHERE account_id = $1 AND lot_id = $2",
+	4, {TEXTOID, INT8OID, INT8ARRAYOID, INT8ARRAYOID}
+};
+
+/* Returns whether there is any. */
+static bool
+load_reversed(const Account *account, int64 lot_id, Taken *reversed)
+{
+	Arguments	args = {0};
+	bool		isnull;
+
+	memset(reversed, 0, sizeof(Taken));
+	add_text(&args, account->account_id);
+	add_int64(&args, lot_id, false);
+	if (statement_execute(&read_reversed, &args) > 0)
+		taken_add_arrays(reversed, result_datum(0, 1, &isnull), result_datum(0, 2, &isnull));
+	SPI_freetuptable(SPI_tuptable);
+	return reversed->count > 0;
+}
+
 static void
-post(Account *account, const char *kind, int64 credits, const char *payment_id, int64 lot_id)
+save_reversed(const Account *account, int64 lot_id, const Taken *reversed)
+{
+	bool		none = reversed->count == 0;
+	Arguments	args = {0};
+
+	add_text(&args, account->account_id);
+	add_int64(&args, lot_id, false);
+	add_datum(&args, none ? (Datum) 0 : taken_lots(reversed), none);
+	add_datum(&args, none ? (Datum) 0 : taken_credits(reversed), none);
+	statement_execute(&write_reversed, &args);
+}
+
+static void
+add_reversed(const Account *account, int64 lot_id, const Taken *taken)
+{
+	Taken		reversed;
+	int			i;
+
+	if (taken->count == 0)
+		return;
+	(void) load_reversed(account, lot_id, &reversed);
+	for (i = 0; i < taken->count; i++)
+		taken_add(&reversed, taken->lots[i], taken->credits[i]);
+	save_reversed(account, lot_id, &reversed);
+}
+
+static void
+post(Account *account, const char *kind, int64 credits, const char *payment_id, int64 lot_id,
+	 const Taken *taken)
 {
 	Entry		entry = {
 		.kind = kind,
 		.credits = credits,
 		.payment_id = payment_id,
-		.lot_id = lot_id
+		.lot_id = lot_id,
+		.taken = taken
 	};
 
 	if (credits != 0)
@@ -267,7 +353,7 @@ post(Account *account, const char *kind, int64 credits, const char *payment_id, 
  * were spent or are held.
  */
 static int64
-take_from_own_lots(List *lots, int64 credits, int64 *expired)
+take_from_own_lots(List *lots, int64 credits, int64 *expired, Taken *taken)
 {
 	ListCell   *cell;
 
@@ -278,6 +364,8 @@ take_from_own_lots(List *lots, int64 credits, int64 *expired)
 		int64		live = Min(credits, lot->remaining);
 		int64		dead = Min(credits - live, lot->expired);
 
+		if (live > 0)
+			taken_add(taken, lot->lot_id, live);
 		lot->granted -= live + dead;
 		lot->remaining -= live;
 		lot->expired -= dead;
@@ -330,6 +418,7 @@ ledger_reverse(const char *account_id, const char *payment_id, int64 credits,
 	Account		account;
 	List	   *lots;
 	Taken		taken = {0};
+	int64		first;
 	int64		expired;
 	int64		missing;
 	int64		write_off;
@@ -337,15 +426,19 @@ ledger_reverse(const char *account_id, const char *payment_id, int64 credits,
 	if (!account_open(&account, account_id, OPEN_KNOWN))
 		elog(ERROR, "account vanished");
 	lots = account_lots_of_payment(&account, payment_id);
-	missing = take_from_own_lots(lots, credits, &expired);
+	if (lots == NIL)
+		elog(ERROR, "payment has no lot");
+	first = ((Lot *) linitial(lots))->lot_id;
+	missing = take_from_own_lots(lots, credits, &expired, &taken);
 	write_off = to_write_off(missing, overdraw, account_available(&account) -
 							 (credits - expired - missing));
 	write_off_lots(lots, write_off);
 	account.may_owe = overdraw == OVERDRAW_DEBT;
 	(void) account_take(&account, missing - write_off, &taken);
-	post(&account, "reversal", -(credits - expired), payment_id, 0);
-	post(&account, "write_off", write_off, payment_id, 0);
+	post(&account, "reversal", -(credits - expired), payment_id, 0, &taken);
+	post(&account, "write_off", write_off, payment_id, 0, NULL);
 	account_close(&account);
+	add_reversed(&account, first, &taken);
 }
 
 /* The part of what is given back that one of several things takes. */
@@ -397,32 +490,92 @@ return_expired(List *lots, int64 *left)
 	return total;
 }
 
+/*
+ * To the lots that it was taken from, the last first.  Returns what is left, which
+ * was a debt then, and has been paid by other credits since.
+ */
+static int64
+return_to_lots(Account *account, const char *payment_id, int64 credits, Taken *reversed)
+{
+	while (credits > 0 && reversed->count > 0)
+	{
+		int			last = reversed->count - 1;
+		int64		part = Min(credits, reversed->credits[last]);
+		Lot		   *lot = account_lot(account, reversed->lots[last]);
+
+		CHECK_FOR_INTERRUPTS();
+		if (lot->payment_id && strcmp(lot->payment_id, payment_id) == 0)
+		{
+			lot->granted += part;
+			lot->changed = true;
+		}
+		account_return_to_lot(account, lot, part);
+		credits -= part;
+		reversed->credits[last] -= part;
+		if (reversed->credits[last] == 0)
+			reversed->count--;
+	}
+	return credits;
+}
+
+static void
+give_back(Account *account, List *lots, const char *payment_id, const char *kind, int64 credits)
+{
+	Lot		   *first = linitial(lots);
+	Taken		reversed;
+	int64		left = credits;
+	int64		written_off = make_lots_good(lots, &left);
+	bool		any = load_reversed(account, first->lot_id, &reversed);
+	int64		expired;
+
+	(void) part_of(&left, -account_available(account));
+	expired = return_expired(lots, &left);
+	post(account, kind, credits - expired, payment_id, first->lot_id, NULL);
+	post(account, "write_off", -written_off, payment_id, 0, NULL);
+	left = return_to_lots(account, payment_id, left, &reversed);
+	first->granted += left;
+	first->changed = true;
+	account_return_to_lot(account, first, left);
+	if (any)
+		save_reversed(account, first->lot_id, &reversed);
+}
+
 bool
-ledger_give_back(const char *account_id, const char *payment_id, int64 credits)
+ledger_give_back(const char *account_id, const char *payment_id, const char *kind,
+				 int64 credits)
 {
 	Account		account;
 	List	   *lots;
-	Lot		   *first;
-	int64		left = credits;
-	int64		written_off;
-	int64		expired;
 
 	if (!account_open(&account, account_id, OPEN_KNOWN))
-		elog(ERROR, "account vanished");
+		return false;
 	lots = account_lots_of_payment(&account, payment_id);
 	if (lots != NIL)
-	{
-		written_off = make_lots_good(lots, &left);
-		(void) part_of(&left, -account_available(&account));
-		expired = return_expired(lots, &left);
-		first = linitial(lots);
-		first->granted += left;
-		post(&account, "purchase", credits - expired, payment_id, first->lot_id);
-		post(&account, "write_off", -written_off, payment_id, 0);
-		account_return_to_lot(&account, first, left);
-	}
+		give_back(&account, lots, payment_id, kind, credits);
 	account_close(&account);
 	return lots != NIL;
+}
+
+int64
+ledger_void(const char *account_id, const char *payment_id)
+{
+	Account		account;
+	ListCell   *cell;
+	int64		before;
+
+	if (!account_open(&account, account_id, OPEN_KNOWN))
+		return 0;
+	before = account.balance;
+	foreach(cell, account_lots_of_payment(&account, payment_id))
+	{
+		Lot		   *lot = lfirst(cell);
+
+		if (lot->expires_at > account.now)
+			account_set_lot_expiry(&account, lot, account.now);
+		account_return_to_lot(&account, lot, 0);
+	}
+	account_close(&account);
+	return before - account.balance;
 }
 
 void
@@ -433,7 +586,7 @@ ledger_set_expiry(const char *account_id, const char *payment_id, TimestampTz ex
 	ListCell   *cell;
 
 	if (!account_open(&account, account_id, OPEN_KNOWN))
-		elog(ERROR, "account vanished");
+		return;
 	lots = account_lots_of_payment(&account, payment_id);
 	foreach(cell, lots)
 		account_set_lot_expiry(&account, lfirst(cell), expires_at);

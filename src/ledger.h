@@ -28,13 +28,14 @@ extern bool is_key(const char *key, size_t length);
  */
 extern TimestampTz time_after(TimestampTz time, const Interval *interval);
 
-/* The lot that credits come in. */
-typedef struct LotTerms
+/* Credits that come as a lot of their own. */
+typedef struct PurchasedLot
 {
+	int64		credits;
 	bool		has_priority;	/* without: spent last */
 	int32		priority;
 	TimestampTz expires_at;		/* DT_NOEND: never */
-} LotTerms;
+} PurchasedLot;
 
 typedef struct AccountBalance
 {
@@ -47,20 +48,21 @@ typedef struct AccountBalance
 extern void ledger_balance(const char *account_id, AccountBalance *balance);
 
 /*
- * Add the credits of a payment as a lot of their own; what the account owes is
- * paid from them first.  Returns false if there is no such account and none may
- * be made, or if the balance would be out of range.
+ * Add the credits of a payment, each lot by an entry of its own; what the account
+ * owes is paid from them first.  Returns false if there is no such account and
+ * none may be made, or if the balance would be out of range.
  */
-extern bool ledger_purchase(const char *account_id, const char *payment_id, int64 credits,
-							const LotTerms *terms, bool create);
+extern bool ledger_purchase(const char *account_id, const char *payment_id,
+							const PurchasedLot *lots, int n, bool create);
 
 /*
- * Add credits to the lot that a payment has brought before; returns false if it
- * has brought none.  Last taken, first given back: what was written off is made
- * good first, then what the account owes, then what had expired; the rest can
- * be spent again.
+ * Add credits to the lots that a payment has brought before; returns false if it
+ * has brought none, to an account perhaps that nothing was ever brought to.  Last taken, first given back: what was written off is made
+ * good first, then what the account owes, then what had expired, then what can
+ * be spent again, which returns to the lots that it was taken from.
  */
-extern bool ledger_give_back(const char *account_id, const char *payment_id, int64 credits);
+extern bool ledger_give_back(const char *account_id, const char *payment_id, const char *kind,
+							 int64 credits);
 
 typedef enum Overdraw
 {
@@ -76,9 +78,15 @@ typedef enum Overdraw
 extern void ledger_reverse(const char *account_id, const char *payment_id, int64 credits,
 						   Overdraw overdraw);
 
-/* A payment's lots expire at another time than was thought. */
+/* A payment's lots, if it has any, expire at another time than was thought. */
 extern void ledger_set_expiry(const char *account_id, const char *payment_id,
 							  TimestampTz expires_at);
+
+/*
+ * What is left of a payment's credits expires at once.  Returns how many those
+ * are.
+ */
+extern int64 ledger_void(const char *account_id, const char *payment_id);
 
 /* What a key was used for. */
 typedef struct KeyUse

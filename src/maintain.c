@@ -26,6 +26,7 @@
 #include "utils/numeric.h"
 
 #include "account.h"
+#include "payment_row.h"
 #include "settings.h"
 #include "statement.h"
 #include "subtransaction.h"
@@ -62,15 +63,17 @@ static Statement accounts_with_expired_lots = {
 /* Those that were never tried again come first, then those tried longest ago. */
 static Statement waiting_events = {
 	"SELECT event_id FROM stripe_credit.event "
-	"WHERE status IN ('pending', 'unmatched') AND reason IS DISTINCT FROM 'not acted on' "
+	"WHERE status IN ('pending', 'unmatched') "
 	"AND coalesce(payload, facts) IS NOT NULL "
 	"ORDER BY tried_at NULLS FIRST, received_at LIMIT $1",
 	1, {INT8OID}
 };
 
+/* Before it is tried, so that one that fails lets others have their turn. */
 static Statement set_tried = {
-	"UPDATE stripe_credit.event SET tried_at = clock_timestamp() "
-	"WHERE event_id = $1 AND status IN ('pending', 'unmatched')",
+	"UPDATE stripe_credit.event SET tried_at = clock_timestamp() WHERE event_id IN ("
+	"SELECT e.event_id FROM stripe_credit.event e "
+	"WHERE e.event_id = $1 AND e.status IN ('pending', 'unmatched') FOR UPDATE SKIP LOCKED)",
 	1, {TEXTOID}
 };
 
@@ -84,6 +87,14 @@ static Statement prune_events = {
 	"WHERE e.received_at < clock_timestamp() - '90 days'::interval "
 	"AND e.status IN ('applied', 'duplicate') LIMIT $1 FOR UPDATE SKIP LOCKED)",
 	1, {INT8OID}
+};
+
+/* What waited for a payment that is forgotten; who holds one of them tries it. */
+static Statement delete_waiting = {
+	"DELETE FROM stripe_credit.event WHERE event_id IN ("
+	"SELECT e.event_id FROM stripe_credit.event e "
+	"WHERE e.payment_id = $1 AND e.status IN ('pending', 'unmatched') FOR UPDATE SKIP LOCKED)",
+	1, {TEXTOID}
 };
 
 /* The texts of a query with a limit as its argument; fewer means there are no more. */
@@ -157,16 +168,10 @@ retry_event(void *argument)
 {
 	Retry	   *retry = argument;
 	int			save_nestlevel = NewGUCNestLevel();
-	Arguments	args = {0};
 
 	(void) set_config_option("lock_timeout", LOCK_TIMEOUT, PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, 0, false);
 	retry->done = webhook_retry(retry->event_id, retry->settings, &retry->status);
-	if (retry->done)
-	{
-		add_text(&args, retry->event_id);
-		statement_execute(&set_tried, &args);
-	}
 	AtEOXact_GUC(true, save_nestlevel);
 }
 
@@ -198,8 +203,16 @@ static void
 retry(const char *event_id, const Settings *settings, Work *work)
 {
 	Retry		retry = {.event_id = event_id, .settings = settings};
-	ErrorData  *error = try_in_subtransaction(retry_event, &retry);
+	Arguments	args = {0};
+	ErrorData  *error;
 
+	add_text(&args, event_id);
+	if (statement_execute(&set_tried, &args) == 0)
+	{
+		work->complete = false;
+		return;
+	}
+	error = try_in_subtransaction(retry_event, &retry);
 	if (error && !is_of_one_event(error->sqlerrcode))
 		ReThrowError(error);
 	if (error)
@@ -230,10 +243,10 @@ retry_waiting(Work *work)
 }
 
 /*
- * What is old: an owner who keeps all payloads wants them kept.
+ * What is old.  An owner who keeps all payloads wants them kept.
  */
 static void
-prune(Work *work)
+prune_applied(Work *work)
 {
 	Arguments	args = {0};
 
@@ -242,6 +255,29 @@ prune(Work *work)
 	add_int64(&args, work->most, false);
 	work->pruned = (int64) statement_execute(&prune_events, &args);
 	if (work->pruned >= work->most)
+		work->complete = false;
+}
+
+/*
+ * Refunds, disputes and links of payments that are none of ours: other things
+ * are sold in the same Stripe account.
+ */
+static void
+prune_unheard(Work *work)
+{
+	List	   *payments = payments_unheard(work->most);
+	ListCell   *cell;
+
+	foreach(cell, payments)
+	{
+		Arguments	args = {0};
+
+		CHECK_FOR_INTERRUPTS();
+		add_text(&args, lfirst(cell));
+		work->pruned += (int64) statement_execute(&delete_waiting, &args);
+		payment_delete(lfirst(cell));
+	}
+	if (list_length(payments) >= work->most)
 		work->complete = false;
 }
 
@@ -291,7 +327,8 @@ stripe_credit_maintain(PG_FUNCTION_ARGS)
 	retry_waiting(&work);
 	enter_expired_of(&accounts_with_expired_holds, &work);
 	enter_expired_of(&accounts_with_expired_lots, &work);
-	prune(&work);
+	prune_applied(&work);
+	prune_unheard(&work);
 	SPI_finish();
 	PG_RETURN_DATUM(work_as_jsonb(&work));
 }

@@ -9,319 +9,451 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
 #include "utils/builtins.h"
-#include "utils/timestamp.h"
 
-#include "ledger.h"
+#include "catalogue.h"
+#include "details.h"
 #include "payment.h"
-#include "statement.h"
-
-/* A row of the payment table. */
-typedef struct Payment
-{
-	Facts		facts;
-	int64		posted;
-	char	   *posted_to;		/* NULL: nothing was posted yet */
-} Payment;
-
-/* What add_facts() adds: $1 to $22. */
-#define FACTS_TYPES \
-	TEXTOID, BOOLOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT8OID, TEXTOID, \
-	BOOLOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID, TEXTOID, TEXTOID, \
-	INT8OID, INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID
-
-static Statement insert_payment = {
-	"INSERT INTO stripe_credit.payment (payment_id, livemode, connected_account, session_id, "
-	"subscription_id, customer_id, payment_link, amount, currency, paid, paid_at, failed_at, "
-	"expired_at, account_rank, account_id, account_from, credits_rank, credits, pack_id, terms, "
-	"priority, expires_after, posted, posted_to) "
-	"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, "
-	"$19, $20, $21::integer, $22::interval, $23, $24) "
-	"ON CONFLICT DO NOTHING",
-	24, {FACTS_TYPES, INT8OID, TEXTOID}
-};
-
-#define LOCK_PAYMENT(condition) \
-	"SELECT payment_id, livemode, connected_account, session_id, " \
-	"subscription_id, customer_id, payment_link, amount, currency, paid, paid_at, failed_at, " \
-	"expired_at, account_rank::bigint, account_id, account_from, credits_rank::bigint, credits, " \
-	"pack_id, terms, priority::text, expires_after::text, posted, posted_to " \
-	"FROM stripe_credit.payment WHERE " condition " FOR UPDATE"
-
-static Statement lock_payment = {
-	LOCK_PAYMENT("payment_id = $1"), 1, {TEXTOID}
-};
-
-static Statement lock_payment_of_session = {
-	LOCK_PAYMENT("session_id = $1 AND subscription_id IS NULL"), 1, {TEXTOID}
-};
-
-static Statement find_session = {
-	"SELECT FROM stripe_credit.payment WHERE session_id = $1 AND subscription_id IS NULL",
-	1, {TEXTOID}
-};
-
-/* $2, livemode, never changes. */
-static Statement update_facts = {
-	"UPDATE stripe_credit.payment SET connected_account = $3, session_id = $4, "
-	"subscription_id = $5, customer_id = $6, payment_link = $7, amount = $8, currency = $9, "
-	"paid = $10, paid_at = $11, failed_at = $12, expired_at = $13, account_rank = $14, "
-	"account_id = $15, account_from = $16, credits_rank = $17, credits = $18, pack_id = $19, "
-	"terms = $20, priority = $21::integer, expires_after = $22::interval "
-	"WHERE payment_id = $1",
-	22, {FACTS_TYPES}
-};
-
-static Statement update_posted = {
-	"UPDATE stripe_credit.payment SET posted = $2, posted_to = $3 WHERE payment_id = $1",
-	3, {TEXTOID, INT8OID, TEXTOID}
-};
+#include "posting.h"
 
 /*
- * Rows and facts
+ * Names
  */
 
-static void
-add_time(Arguments *args, int64 seconds)
+/* All names of one payment, while its rows are being brought together. */
+typedef struct Join
 {
-	add_seconds(args, seconds, seconds == FACTS_NO_TIME);
+	Payment		known;			/* what the rows so far, and the news, know */
+	bool		is_new;			/* the last row was not there before */
+	bool		linked;			/* nor was that of another name */
+	List	   *names;			/* those still to be seen, in order */
+	List	   *absorbed;		/* those whose rows knew something */
+	List	   *postings;		/* of rows that posted it once too often */
+	int			vanished;		/* how often a row did before it was locked */
+} Join;
+
+/* A name that is to be seen, in its place. */
+static void
+add_name(Join *join, char *name)
+{
+	int			i;
+
+	for (i = 0; i < list_length(join->names); i++)
+	{
+		int			order = facts_compare_names(name, list_nth(join->names, i));
+
+		if (order == 0)
+			return;
+		if (order < 0)
+			break;
+	}
+	join->names = list_insert_nth(join->names, i, name);
 }
 
-/* $1 to $22 of the statements above, in the order of lock_payment's columns. */
+/* The next name's row leads to another: that is seen in its stead. */
 static void
-add_facts(Arguments *args, const Facts *facts)
+follow(Join *join, char *name)
 {
-	bool		nobody = facts->account_rank == RANK_NONE;
-	bool		unpriced = facts->credits_rank == RANK_NONE;
-
-	add_text(args, facts->payment_id);
-	add_bool(args, facts->livemode);
-	add_text(args, facts->connected_account);
-	add_text(args, facts->session_id);
-	add_text(args, facts->subscription_id);
-	add_text(args, facts->customer_id);
-	add_text(args, facts->payment_link);
-	add_int64(args, facts->amount, facts->amount == FACTS_NO_AMOUNT);
-	add_text(args, facts->currency);
-	add_bool(args, facts->paid);
-	add_time(args, facts->paid_at);
-	add_time(args, facts->failed_at);
-	add_time(args, facts->expired_at);
-	add_int64(args, facts->account_rank, nobody);
-	add_text(args, nobody ? NULL : facts->account_id);
-	add_text(args, nobody ? NULL : facts->account_from);
-	add_int64(args, facts->credits_rank, unpriced);
-	add_int64(args, facts->credits, unpriced);
-	add_text(args, facts->pack_id);
-	add_text(args, unpriced ? NULL : facts->terms);
-	add_text(args, facts->priority);
-	add_text(args, facts->expires_after);
+	join->names = list_delete_first(join->names);
+	add_name(join, name);
 }
 
+/* What one row has posted becomes another's, unless that has posted too. */
 static void
-payment_from_row(Payment *payment)
+take_over_posting(Join *join, Payment *keeper, const Payment *other)
 {
-	Facts	   *facts = &payment->facts;
+	Payment    *extra;
 
-	facts->payment_id = result_text(0, 1);
-	facts->livemode = result_bool(0, 2);
-	facts->connected_account = result_text(0, 3);
-	facts->session_id = result_text(0, 4);
-	facts->subscription_id = result_text(0, 5);
-	facts->customer_id = result_text(0, 6);
-	facts->payment_link = result_text(0, 7);
-	facts->amount = result_int64(0, 8, FACTS_NO_AMOUNT);
-	facts->currency = result_text(0, 9);
-	facts->paid = result_bool(0, 10);
-	facts->paid_at = result_seconds(0, 11, FACTS_NO_TIME);
-	facts->failed_at = result_seconds(0, 12, FACTS_NO_TIME);
-	facts->expired_at = result_seconds(0, 13, FACTS_NO_TIME);
-	facts->account_rank = (FactsRank) result_int64(0, 14, RANK_NONE);
-	facts->account_id = result_text(0, 15);
-	facts->account_from = result_text(0, 16);
-	facts->credits_rank = (FactsRank) result_int64(0, 17, RANK_NONE);
-	facts->credits = result_int64(0, 18, 0);
-	facts->pack_id = result_text(0, 19);
-	facts->terms = result_text(0, 20);
-	facts->priority = result_text(0, 21);
-	facts->expires_after = result_text(0, 22);
-	payment->posted = result_int64(0, 23, 0);
-	payment->posted_to = result_text(0, 24);
+	if (other->posted_to == NULL)
+		return;
+	if (keeper->posted_to == NULL)
+	{
+		keeper->posted = other->posted;
+		keeper->posted_to = other->posted_to;
+		keeper->posted_as = pstrdup(posting_name(other));
+		return;
+	}
+	extra = palloc(sizeof(Payment));
+	*extra = *other;
+	join->postings = lappend(join->postings, extra);
 }
 
-/* Returns false if there is such a payment already, or one of the session. */
+/* A row that knows something, and is not the last. */
+static void
+absorb(Join *join, Payment *row)
+{
+	take_over_posting(join, &join->known, row);
+	(void) details_merge(&join->known.facts, &row->facts);
+	payment_make_alias(row->facts.payment_id, llast(join->names));
+	join->absorbed = lappend(join->absorbed, unconstify(char *, row->facts.payment_id));
+	join->names = list_delete_first(join->names);
+}
+
+/*
+ * A row that was there a moment ago.  Returns false if it is there no more: one
+ * that was never heard of may have been forgotten, and can be made anew.
+ */
 static bool
-payment_insert(const Payment *payment)
+lock_next(Join *join, Payment *row)
 {
-	Arguments	args = {0};
-
-	add_facts(&args, &payment->facts);
-	add_int64(&args, payment->posted, false);
-	add_text(&args, payment->posted_to);
-	return statement_execute(&insert_payment, &args) == 1;
+	if (payment_lock(linitial(join->names), row))
+		return true;
+	if (join->vanished++ > 3)
+		elog(ERROR, "payment vanished while it was locked");
+	return false;
 }
 
-/* Returns false if there is none. */
-static bool
-payment_lock_by(Statement *stmt, const char *id, Payment *payment)
+/* A session that stands in its payment's row has none of its own. */
+static char *
+row_of_session(const char *name)
 {
-	Arguments	args = {0};
+	char	   *found = facts_is_session_name(name) ? payment_of_session(name) : NULL;
 
-	add_text(&args, id);
-	if (statement_execute(stmt, &args) == 0)
+	return found && strcmp(found, name) != 0 ? found : NULL;
+}
+
+/*
+ * See the next name; returns true if it was the last, whose row is in *row then,
+ * unless it is new.
+ */
+static bool
+see_next(Join *join, Payment *row, const Settings *settings)
+{
+	char	   *name = linitial(join->names);
+	bool		last = list_length(join->names) == 1;
+	char	   *elsewhere;
+
+	join->known.facts.payment_id = llast(join->names);
+	if (last && posting_insert(&join->known, settings))
+		return join->is_new = true;
+	if ((elsewhere = row_of_session(name)) != NULL)
+	{
+		follow(join, elsewhere);
 		return false;
-	payment_from_row(payment);
-	return true;
+	}
+	if (!last && payment_insert_alias(name, join->known.facts.livemode, llast(join->names)))
+	{
+		join->linked = true;
+		join->names = list_delete_first(join->names);
+		return false;
+	}
+	if (!lock_next(join, row))
+		return false;
+	if (row->same_as)
+		follow(join, row->same_as);
+	else if (last)
+		return true;
+	else
+		absorb(join, row);
+	return false;
 }
+
+/*
+ * Nearly every payment is new, and its session stands in its row: no other row
+ * is needed, and one insertion finds out.
+ */
+static bool
+insert_at_once(Join *join, const Settings *settings)
+{
+	if (list_length(join->names) != 2 || !facts_is_session_name(linitial(join->names)))
+		return false;
+	join->known.facts.payment_id = llast(join->names);
+	return join->is_new = posting_insert(&join->known, settings);
+}
+
+/*
+ * Applying
+ */
 
 static bool
-payment_lock(const char *payment_id, Payment *payment)
+is_closed(const Facts *facts)
 {
-	return payment_lock_by(&lock_payment, payment_id, payment);
+	return facts->failed_at != FACTS_NO_TIME || facts->expired_at != FACTS_NO_TIME;
 }
 
-/* Lock what payment_insert() met: by its name, or else by its session's. */
 static void
-payment_lock_known(const Facts *news, Payment *payment)
+add_settlement(PaymentOutcome *outcome, SettlementKind kind, const char *payment_id,
+			   const char *to)
 {
-	if (!payment_lock(news->payment_id, payment) &&
-		!(news->session_id &&
-		  payment_lock_by(&lock_payment_of_session, news->session_id, payment)))
+	Settlement *settlement = palloc(sizeof(Settlement));
+
+	settlement->kind = kind;
+	settlement->payment_id = payment_id;
+	settlement->to = to;
+	outcome->settlements = lappend(outcome->settlements, settlement);
+}
+
+/* What a payment was like before it changed. */
+typedef struct Before
+{
+	bool		closed;
+	bool		heard;
+	int64		paid_at;
+	int64		back;
+} Before;
+
+static Before
+before_of(const Facts *facts)
+{
+	Before		before = {
+		.closed = is_closed(facts),
+		.heard = facts_heard(facts),
+		.paid_at = facts->paid_at,
+		.back = facts_back(facts)
+	};
+
+	return before;
+}
+
+/*
+ * Post what is due of a payment whose facts have changed; returns whether the
+ * books did.
+ */
+static bool
+settle_payment(Payment *payment, const Before *before, const Settings *settings,
+			   PaymentOutcome *outcome)
+{
+	const char *payment_id = payment->facts.payment_id;
+	bool		first;
+	int64		credits;
+
+	if (payment->facts.paid_at != before->paid_at)
+		posting_set_expiry(payment);
+	credits = posting_difference(payment, before->back, settings, &first);
+	outcome->credits += credits;
+	if (payment->posted_to)
+		outcome->account_id = payment->posted_to;
+	if (first)
+		add_settlement(outcome, SETTLE_POSTED, payment_id, NULL);
+	else if (is_closed(&payment->facts) && !before->closed)
+		add_settlement(outcome, SETTLE_CLOSED, payment_id, NULL);
+	else if (facts_heard(&payment->facts) && !before->heard)
+		add_settlement(outcome, SETTLE_HEARD, payment_id, NULL);
+	return first || credits != 0;
+}
+
+/* Rows that knew something of it are one now: so is what waited for them. */
+static void
+settle_absorbed(const Join *join, const Payment *payment, PaymentOutcome *outcome)
+{
+	const char *payment_id = payment->facts.payment_id;
+	ListCell   *cell;
+
+	foreach(cell, join->absorbed)
+		add_settlement(outcome, SETTLE_MOVED, lfirst(cell), payment_id);
+	if (join->absorbed == NIL)
+		return;
+	if (payment->posted_to)
+		add_settlement(outcome, SETTLE_POSTED, payment_id, NULL);
+	else if (facts_heard(&payment->facts))
+		add_settlement(outcome, SETTLE_HEARD, payment_id, NULL);
+}
+
+/* The last row was there: returns whether it changed, or the books. */
+static bool
+apply_to_known(Join *join, Payment *payment, const Settings *settings, PaymentOutcome *outcome)
+{
+	Before		before = before_of(&payment->facts);
+	bool		changed = details_merge(&payment->facts, &join->known.facts);
+	bool		took_over = payment->posted_to == NULL && join->known.posted_to != NULL;
+
+	take_over_posting(join, payment, &join->known);
+	if (changed)
+		payment_write_facts(payment);
+	if (took_over)
+		payment_write_posted(payment);
+	outcome->credits -= posting_undo(payment, join->postings, settings);
+	changed |= settle_payment(payment, &before, settings, outcome);
+	settle_absorbed(join, payment, outcome);
+	return changed || join->absorbed != NIL;
+}
+
+/* What was absorbed may have been posted before: then its difference is due. */
+static void
+apply_to_new(Join *join, Payment *payment, const Settings *settings, PaymentOutcome *outcome)
+{
+	Before		before = before_of(&payment->facts);
+
+	*payment = join->known;
+	outcome->credits = payment->posted;
+	if (join->absorbed == NIL)
+		return;
+	if (payment->posted_as)
+		outcome->credits = 0;
+	outcome->credits -= posting_undo(payment, join->postings, settings);
+	(void) settle_payment(payment, &before, settings, outcome);
+	settle_absorbed(join, payment, outcome);
+}
+
+/*
+ * Merge news of a payment, known by these names, into what is known of it.  The
+ * payment comes back as it is now, its row locked.
+ */
+static bool
+merge_news(const Facts *news, List *names, Payment *payment, const Settings *settings,
+		   PaymentOutcome *outcome)
+{
+	Join		join = {.names = names};
+	bool		changed = true;
+
+	join.known.facts = *news;
+	memset(payment, 0, sizeof(Payment));
+	facts_init(&payment->facts);
+	if (!insert_at_once(&join, settings))
+		while (!see_next(&join, payment, settings))
+			;
+	if (join.is_new)
+		apply_to_new(&join, payment, settings, outcome);
+	else
+		changed = apply_to_known(&join, payment, settings, outcome);
+	outcome->linked = join.linked;
+	outcome->payment_id = payment->facts.payment_id;
+	outcome->account_id = payment->posted_to;
+	return changed;
+}
+
+/*
+ * Subscriptions
+ */
+
+static bool
+is_subscription(const Facts *facts)
+{
+	return facts->subscription_id && strcmp(facts->payment_id, facts->subscription_id) == 0;
+}
+
+static const char *
+why_unmatched(const Facts *facts)
+{
+	return facts->account_rank == RANK_NONE ? "account" : "pack";
+}
+
+/* What a subscription says of an invoice: whose it is, and what its lines are. */
+static void
+inherit(Facts *news, const Facts *subscription)
+{
+	news->payment_link = subscription->payment_link;
+	news->account_rank = subscription->account_rank;
+	news->account_id = subscription->account_id;
+	news->account_from = subscription->account_from;
+	catalogue_price_lines(news, subscription);
+}
+
+/* The lines of an invoice, not yet priced. */
+static void
+copy_lines(Facts *news, const Facts *invoice)
+{
+	int			i;
+
+	news->n_lines = invoice->n_lines;
+	news->lines = palloc(sizeof(FactsLine) * Max(invoice->n_lines, 1));
+	for (i = 0; i < invoice->n_lines; i++)
+	{
+		news->lines[i] = invoice->lines[i];
+		memset(&news->lines[i].pricing, 0, sizeof(Pricing));
+		news->lines[i].pricing.rank = RANK_NONE;
+	}
+}
+
+/* An invoice that has been told of its subscription. */
+typedef struct ToldInvoice
+{
+	Payment		payment;
+	Before		before;
+} ToldInvoice;
+
+/* Returns NULL if there is no such invoice any more. */
+static ToldInvoice *
+tell_invoice(const char *invoice_id, const Facts *subscription)
+{
+	ToldInvoice *told = palloc0(sizeof(ToldInvoice));
+	Facts	   *facts = &told->payment.facts;
+	Facts		news;
+
+	if (!payment_lock(invoice_id, &told->payment) || told->payment.same_as)
+		return NULL;
+	told->before = before_of(facts);
+	facts_init(&news);
+	copy_lines(&news, facts);
+	news.paid_at = facts->paid_at;
+	inherit(&news, subscription);
+	if (details_merge(facts, &news))
+		payment_write_facts(&told->payment);
+	return told;
+}
+
+static int
+compare_accounts(const ListCell *a, const ListCell *b)
+{
+	const Payment *x = &((ToldInvoice *) lfirst(a))->payment;
+	const Payment *y = &((ToldInvoice *) lfirst(b))->payment;
+	const char *account_x = x->posted_to ? x->posted_to : x->facts.account_id;
+	const char *account_y = y->posted_to ? y->posted_to : y->facts.account_id;
+
+	return strcmp(account_x ? account_x : "", account_y ? account_y : "");
+}
+
+/*
+ * Its invoices may have come before it.  They are locked after it, all of them
+ * before the first account, and their accounts by name.
+ */
+static void
+tell_invoices(const Payment *subscription, const Settings *settings, PaymentOutcome *outcome)
+{
+	List	   *told = NIL;
+	ListCell   *cell;
+
+	foreach(cell, payments_of_subscription(subscription->facts.payment_id))
+	{
+		ToldInvoice *invoice = tell_invoice(lfirst(cell), &subscription->facts);
+
+		if (invoice)
+			told = lappend(told, invoice);
+	}
+	list_sort(told, compare_accounts);
+	foreach(cell, told)
+	{
+		ToldInvoice *invoice = lfirst(cell);
+		const Facts *facts = &invoice->payment.facts;
+
+		(void) settle_payment(&invoice->payment, &invoice->before, settings, outcome);
+		if (invoice->payment.posted_to == NULL)
+			add_settlement(outcome, SETTLE_UNMATCHED, facts->payment_id, why_unmatched(facts));
+	}
+}
+
+/* An invoice's subscription, locked; a row is made for it if there is none. */
+static void
+lock_subscription(const Facts *invoice, Payment *subscription)
+{
+	Payment		unheard = {{0}};
+
+	facts_init(&unheard.facts);
+	unheard.facts.payment_id = invoice->subscription_id;
+	unheard.facts.subscription_id = invoice->subscription_id;
+	unheard.facts.livemode = invoice->livemode;
+	if (payment_lock(invoice->subscription_id, subscription))
+		return;
+	if (payment_insert(&unheard))
+		*subscription = unheard;
+	else if (!payment_lock(invoice->subscription_id, subscription))
 		elog(ERROR, "payment vanished while it was locked");
 }
 
+/* Returns whether the subscription was heard of. */
 static bool
-session_is_known(const char *session_id)
+inherit_from_subscription(Facts *news)
 {
-	Arguments	args = {0};
+	Payment		subscription = {{0}};
+	Facts		inherited;
 
-	add_text(&args, session_id);
-	return statement_execute(&find_session, &args) > 0;
-}
-
-static void
-payment_write_facts(const Payment *payment)
-{
-	Arguments	args = {0};
-
-	add_facts(&args, &payment->facts);
-	statement_execute(&update_facts, &args);
-}
-
-static void
-payment_write_posted(const Payment *payment)
-{
-	Arguments	args = {0};
-
-	add_text(&args, payment->facts.payment_id);
-	add_int64(&args, payment->posted, false);
-	add_text(&args, payment->posted_to);
-	statement_execute(&update_posted, &args);
-}
-
-/*
- * Posting
- */
-
-static TimestampTz
-lot_expiry(const Facts *facts)
-{
-	Datum		interval;
-
-	if (facts->expires_after == NULL || facts->paid_at == FACTS_NO_TIME)
-		return DT_NOEND;
-	interval = DirectFunctionCall3(interval_in, CStringGetDatum(facts->expires_after),
-								   ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1));
-	return time_after(time_t_to_timestamptz(facts->paid_at), DatumGetIntervalP(interval));
-}
-
-/* Live money is not credited while the mode is test, unless a person says so. */
-static bool
-may_post(const Facts *facts, const Settings *settings)
-{
-	return facts->paid && facts_known(facts) &&
-		(!facts->livemode || settings->policy.live || facts->account_rank == RANK_PERSON);
-}
-
-/* Returns false as ledger_purchase() does. */
-static bool
-post_purchase(const Payment *payment, int64 credits, const Settings *settings)
-{
-	const char *priority = payment->facts.priority;
-	LotTerms	terms = {
-		.has_priority = priority != NULL,
-		.priority = priority ? pg_strtoint32(priority) : 0,
-		.expires_at = lot_expiry(&payment->facts)
-	};
-
-	return ledger_purchase(payment->posted_to, payment->facts.payment_id, credits, &terms,
-						   settings->create_accounts);
-}
-
-/* The buyer could write the account's name himself: a gift, perhaps. */
-static bool
-named_by_buyer(const Facts *facts)
-{
-	if (strcmp(facts->account_from, account_source_name(ACCOUNT_FROM_CUSTOMER_DETAILS_EMAIL)) == 0)
-		return true;
-	return facts->payment_link != NULL &&
-		strcmp(facts->account_from,
-			   account_source_name(ACCOUNT_FROM_CLIENT_REFERENCE_ID)) == 0;
-}
-
-static void
-post_reversal(const Payment *payment, int64 credits, const Settings *settings)
-{
-	Overdraw	overdraw = settings->clamp ? OVERDRAW_CLAMP : OVERDRAW_DEBT;
-
-	if (named_by_buyer(&payment->facts))
-		overdraw = OVERDRAW_OWN_LOT;
-	ledger_reverse(payment->posted_to, payment->facts.payment_id, credits, overdraw);
-}
-
-/* Add to what was posted before: to its lot, if it brought one. */
-static bool
-post_more(const Payment *payment, int64 credits, const Settings *settings)
-{
-	return ledger_give_back(payment->posted_to, payment->facts.payment_id, credits) ||
-		post_purchase(payment, credits, settings);
-}
-
-/*
- * Let the ledger hold what is due.  Returns the difference that was posted;
- * *first says that the payment was posted for the first time, if only as zero.
- */
-static int64
-post_difference(Payment *payment, const Settings *settings, bool *first)
-{
-	int64		difference = facts_due(&payment->facts) - payment->posted;
-	bool		posted = true;
-
-	*first = false;
-	if (!may_post(&payment->facts, settings))
-		return 0;
-	if (payment->posted_to == NULL)
-	{
-		payment->posted_to = unconstify(char *, payment->facts.account_id);
-		*first = true;
-		if (difference > 0)
-			posted = post_purchase(payment, difference, settings);
-	}
-	else if (difference > 0)
-		posted = post_more(payment, difference, settings);
-	else if (difference < 0)
-		post_reversal(payment, -difference, settings);
-
-	if (!posted)
-	{
-		if (*first)
-			payment->posted_to = NULL;
-		*first = false;
-		return 0;
-	}
-	payment->posted += difference;
-	return difference;
+	lock_subscription(news, &subscription);
+	facts_init(&inherited);
+	inherited.paid_at = news->paid_at;
+	copy_lines(&inherited, news);
+	inherit(&inherited, &subscription.facts);
+	(void) details_merge(news, &inherited);
+	return facts_heard(&subscription.facts);
 }
 
 /*
@@ -334,23 +466,53 @@ changed_or_duplicate(bool changed)
 	return changed ? STATUS_APPLIED : STATUS_DUPLICATE;
 }
 
-static bool
-is_closed(const Facts *facts)
+/* What an event came to, as far as it can be told before it is applied. */
+EventStatus
+payment_forecast(const EventReading *reading)
 {
-	return facts->failed_at != FACTS_NO_TIME || facts->expired_at != FACTS_NO_TIME;
+	switch (reading->nature)
+	{
+		case FACTS_UNPAID:
+			return reading->wrong_mode ? STATUS_UNMATCHED : STATUS_PENDING;
+		case FACTS_CLOSED:
+		case FACTS_REVERSAL:
+		case FACTS_LINK:
+			return STATUS_APPLIED;
+		default:
+			return reading->reason || reading->wrong_mode ?
+				STATUS_UNMATCHED : STATUS_APPLIED;
+	}
+}
+
+static EventStatus
+judge_invoice(const EventReading *reading, const Payment *payment, bool changed, bool heard)
+{
+	const Facts *facts = &payment->facts;
+
+	if (payment->posted_to || (reading->reason == NULL && reading->facts.n_lines == 0))
+		return changed_or_duplicate(changed);
+	if (facts->account_rank == RANK_NONE && !heard && !reading->wrong_mode &&
+		reading->reason == NULL)
+		return STATUS_PENDING;
+	return STATUS_UNMATCHED;
 }
 
 /* What an event came to, given the payment as it is now. */
 static EventStatus
-judge(const EventReading *reading, const Payment *payment, bool changed)
+judge(const EventReading *reading, const Payment *payment, bool changed, bool heard)
 {
 	switch (reading->nature)
 	{
 		case FACTS_CLOSED:
+		case FACTS_LINK:
 			return changed_or_duplicate(changed);
+		case FACTS_REVERSAL:
+			return facts_heard(&payment->facts) ? changed_or_duplicate(changed) : STATUS_PENDING;
 		case FACTS_SUBSCRIPTION:
 			return reading->reason || reading->wrong_mode ?
 				STATUS_UNMATCHED : changed_or_duplicate(changed);
+		case FACTS_INVOICE:
+			return judge_invoice(reading, payment, changed, heard);
 		case FACTS_UNPAID:
 			if (payment->facts.paid || is_closed(&payment->facts))
 				return changed_or_duplicate(changed);
@@ -360,139 +522,102 @@ judge(const EventReading *reading, const Payment *payment, bool changed)
 	}
 }
 
+static const char *
+why_pending(const EventReading *reading)
+{
+	if (reading->nature == FACTS_REVERSAL)
+		return "payment";
+	return reading->nature == FACTS_INVOICE ? "subscription" : "unpaid";
+}
+
 /*
- * Why an event waits.  Where its own reading is in order, the ledger would not
+ * Why an event waits.  Where all that is known is in order, the ledger would not
  * take the credits: no such account, or a balance out of range.
  */
 static const char *
-waiting_reason(const EventReading *reading, EventStatus status, bool create_accounts)
+waiting_reason(const EventReading *reading, EventStatus status, const Payment *payment,
+			   bool create_accounts)
 {
 	if (status == STATUS_PENDING)
-		return reading->nature == FACTS_KEPT ? "not acted on" : "unpaid";
+		return why_pending(reading);
 	if (status != STATUS_UNMATCHED)
 		return NULL;
 	if (reading->wrong_mode)
 		return "mode";
 	if (reading->reason)
 		return reading->reason;
+	if (payment && !facts_known(&payment->facts))
+		return why_unmatched(&payment->facts);
 	return create_accounts ? "credits" : "account";
 }
 
 const char *
 payment_forecast_reason(const EventReading *reading)
 {
-	return waiting_reason(reading, payment_forecast(reading), true);
+	return waiting_reason(reading, payment_forecast(reading), NULL, true);
 }
 
-EventStatus
-payment_forecast(const EventReading *reading)
+static List *
+names_of(const EventReading *reading)
 {
-	switch (reading->nature)
-	{
-		case FACTS_KEPT:
-			return STATUS_PENDING;
-		case FACTS_UNPAID:
-			return reading->wrong_mode ? STATUS_UNMATCHED : STATUS_PENDING;
-		case FACTS_CLOSED:
-			return STATUS_APPLIED;
-		default:
-			return reading->reason || reading->wrong_mode ?
-				STATUS_UNMATCHED : STATUS_APPLIED;
-	}
-}
+	List	   *names = NIL;
+	int			i;
 
-/* A payment that nothing was known of: the row is written as it will be. */
-static bool
-apply_to_new(Payment *payment, const Settings *settings, PaymentOutcome *outcome)
-{
-	bool		post = may_post(&payment->facts, settings);
-
-	if (post)
-	{
-		payment->posted = facts_due(&payment->facts);
-		payment->posted_to = unconstify(char *, payment->facts.account_id);
-	}
-	if (!payment_insert(payment))
-		return false;
-	if (post && payment->posted > 0 &&
-		!post_purchase(payment, payment->posted, settings))
-	{
-		payment->posted = 0;
-		payment->posted_to = NULL;
-		payment_write_posted(payment);
-	}
-	outcome->credits = payment->posted;
-	return true;
-}
-
-/* Returns whether facts or books changed. */
-static bool
-apply_to_known(const Facts *news, Payment *payment, const Settings *settings,
-			   PaymentOutcome *outcome)
-{
-	Facts		merged = *news;
-	TimestampTz expiry;
-	bool		was_closed;
-	bool		was_posted;
-	bool		changed;
-	bool		first;
-
-	payment_lock_known(news, payment);
-	if (payment->facts.session_id == NULL && news->session_id &&
-		session_is_known(news->session_id))
-		merged.session_id = NULL;	/* it is another payment's */
-	expiry = lot_expiry(&payment->facts);
-	was_closed = is_closed(&payment->facts);
-	was_posted = payment->posted_to != NULL;
-	changed = facts_merge(&payment->facts, &merged);
-	if (changed)
-		payment_write_facts(payment);
-
-	outcome->credits = post_difference(payment, settings, &first);
-	if (first || outcome->credits != 0)
-		payment_write_posted(payment);
-	if (was_posted && lot_expiry(&payment->facts) != expiry)
-		ledger_set_expiry(payment->posted_to, payment->facts.payment_id,
-						  lot_expiry(&payment->facts));
-	outcome->settled = first || is_closed(&payment->facts) != was_closed;
-	return changed || first || outcome->credits != 0;
+	for (i = 0; i < reading->n_names; i++)
+		names = lappend(names, unconstify(char *, reading->names[i]));
+	return names;
 }
 
 static void
-payment_merge(const Facts *news, Payment *payment, const Settings *settings,
-			  PaymentOutcome *outcome, bool *changed)
+apply(const EventReading *reading, const Settings *settings, PaymentOutcome *outcome)
 {
-	memset(payment, 0, sizeof(Payment));
-	payment->facts = *news;
-	if (apply_to_new(payment, settings, outcome))
-		*changed = true;
-	else
-		*changed = apply_to_known(news, payment, settings, outcome);
-	outcome->payment_id = payment->facts.payment_id;
-	outcome->account_id = payment->posted_to;
+	Facts		news = reading->facts;
+	Payment		payment;
+	bool		heard = true;
+	bool		changed;
+
+	if (reading->nature == FACTS_INVOICE)
+		heard = inherit_from_subscription(&news);
+	changed = merge_news(&news, names_of(reading), &payment, settings, outcome);
+	if (reading->nature == FACTS_LINK && outcome->linked)
+		changed = true;
+	if (reading->nature == FACTS_SUBSCRIPTION && changed)
+		tell_invoices(&payment, settings, outcome);
+	outcome->status = judge(reading, &payment, changed, heard);
+	outcome->reason = waiting_reason(reading, outcome->status, &payment,
+									 settings->create_accounts);
 }
 
 void
 payment_apply(const EventReading *reading, const Settings *settings, PaymentOutcome *outcome)
 {
-	Payment		payment;
-	bool		changed;
-
 	memset(outcome, 0, sizeof(PaymentOutcome));
 	outcome->status = STATUS_IGNORED;
-	if (reading->nature == FACTS_KEPT || reading->nature == FACTS_UNUSABLE)
+	if (reading->nature == FACTS_UNUSABLE)
 	{
 		outcome->status = payment_forecast(reading);
 		outcome->reason = payment_forecast_reason(reading);
 		outcome->payment_id = reading->facts.payment_id;
-		return;
 	}
-	if (reading->nature == FACTS_IGNORED)
-		return;
+	else if (reading->nature != FACTS_IGNORED)
+		apply(reading, settings, outcome);
+}
 
-	payment_merge(&reading->facts, &payment, settings, outcome, &changed);
-	outcome->status = judge(reading, &payment, changed);
-	outcome->reason = waiting_reason(reading, outcome->status, settings->create_accounts);
+/*
+ * What a person says
+ */
+
+/* The payment that a name leads to; returns false if there is none. */
+static bool
+lock_by_name(const char *name, Payment *payment)
+{
+	while (payment_lock(name, payment))
+	{
+		if (payment->same_as == NULL)
+			return true;
+		name = payment->same_as;
+	}
+	return false;
 }
 
 bool
@@ -501,43 +626,50 @@ payment_is_resolved_as(const char *payment_id, const char *account_id, int64 cre
 	Payment		payment = {{0}};
 	Facts	   *facts = &payment.facts;
 
-	return payment_lock(payment_id, &payment) &&
+	return lock_by_name(payment_id, &payment) &&
 		facts->account_rank == RANK_PERSON && strcmp(facts->account_id, account_id) == 0 &&
-		facts->credits_rank == RANK_PERSON && facts->credits == credits;
+		facts->pricing.rank == RANK_PERSON && facts->pricing.credits == credits;
 }
 
 static EventStatus
 judge_resolution(const Payment *payment, bool changed)
 {
-	bool		is_subscription = payment->facts.subscription_id != NULL;
-
-	if (payment->posted_to || (is_subscription && !payment->facts.paid))
+	if (payment->posted_to || (is_subscription(&payment->facts) && !payment->facts.paid))
 		return changed_or_duplicate(changed);
 	return payment->facts.paid ? STATUS_UNMATCHED : STATUS_PENDING;
+}
+
+static void
+read_resolution(const Resolution *resolution, Facts *news)
+{
+	facts_init(news);
+	news->payment_id = resolution->payment_id;
+	news->livemode = resolution->livemode;
+	news->paid = resolution->paid;
+	news->paid_at = resolution->paid ? resolution->paid_at : FACTS_NO_TIME;
+	news->account_rank = RANK_PERSON;
+	news->account_id = resolution->account_id;
+	news->account_from = "resolve";
+	news->pricing.rank = RANK_PERSON;
+	news->pricing.credits = resolution->credits;
+	news->pricing.terms = psprintf("resolve credits=" INT64_FORMAT, resolution->credits);
 }
 
 bool
 payment_resolve(const Resolution *resolution, const Settings *settings, PaymentOutcome *outcome)
 {
 	Facts		news;
-	Payment		payment;
+	Payment		payment = {{0}};
 	bool		changed;
 
 	memset(outcome, 0, sizeof(PaymentOutcome));
-	if (payment_lock(resolution->payment_id, &payment) && payment.posted_to)
+	if (lock_by_name(resolution->payment_id, &payment) && payment.posted_to)
 		return false;
-	facts_init(&news);
-	news.payment_id = resolution->payment_id;
-	news.livemode = resolution->livemode;
-	news.paid = resolution->paid;
-	news.paid_at = resolution->paid ? resolution->paid_at : FACTS_NO_TIME;
-	news.account_rank = RANK_PERSON;
-	news.account_id = resolution->account_id;
-	news.account_from = "resolve";
-	news.credits_rank = RANK_PERSON;
-	news.credits = resolution->credits;
-	news.terms = psprintf("resolve credits=" INT64_FORMAT, resolution->credits);
-	payment_merge(&news, &payment, settings, outcome, &changed);
+	read_resolution(resolution, &news);
+	changed = merge_news(&news, list_make1(unconstify(char *, resolution->payment_id)),
+						 &payment, settings, outcome);
+	if (is_subscription(&payment.facts))
+		tell_invoices(&payment, settings, outcome);
 	outcome->status = judge_resolution(&payment, changed);
 	outcome->reason = outcome->status == STATUS_PENDING ? "unpaid" : NULL;
 	return true;

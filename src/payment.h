@@ -4,7 +4,13 @@
  *	  What was paid for: gathers the facts of events in the payment table, and
  *	  lets the ledger hold what is due.
  *
- * A payment's row is locked before its account's.  Credits go to the account
+ * Two events that can be about the same money always meet on a row that both
+ * lock: each makes or locks a row for every name that it has for its payment, in
+ * the order of the names, and what the rows know is brought together in that of
+ * the greatest.  A subscription's row comes before those of its invoices: what it
+ * says of who and how much is merged into each of them, whichever comes first.
+ *
+ * Rows of payments are locked before those of accounts.  Credits go to the account
  * that the payment was first posted to, and to no other: if events disagree
  * later on whose it is, nothing moves, and a person is told.
  *
@@ -17,7 +23,9 @@
 #ifndef PAYMENT_H
 #define PAYMENT_H
 
-#include "facts.h"
+#include "nodes/pg_list.h"
+
+#include "reading.h"
 #include "settings.h"
 
 typedef enum EventStatus
@@ -29,6 +37,24 @@ typedef enum EventStatus
 	STATUS_UNMATCHED			/* paid, but whose or how many is unknown */
 } EventStatus;
 
+/* What became of a payment that events may wait for. */
+typedef enum SettlementKind
+{
+	SETTLE_MOVED,				/* it is 'to' now: they wait for that */
+	SETTLE_POSTED,				/* they wait no more */
+	SETTLE_CLOSED,				/* it will not be paid: nor do those for money */
+	SETTLE_HEARD,				/* nor do refunds and disputes */
+	SETTLE_UNMATCHED			/* its subscription is known, but does not help:
+								 * 'to' is why */
+} SettlementKind;
+
+typedef struct Settlement
+{
+	SettlementKind kind;
+	const char *payment_id;
+	const char *to;
+} Settlement;
+
 typedef struct PaymentOutcome
 {
 	EventStatus status;
@@ -36,7 +62,8 @@ typedef struct PaymentOutcome
 	const char *payment_id;
 	const char *account_id;		/* whom it was posted to, or NULL */
 	int64		credits;		/* posted by this call, plus or minus */
-	bool		settled;		/* what waited for this payment waits no more */
+	bool		linked;			/* a name was new, but the payment was not */
+	List	   *settlements;	/* in the order in which they must be made */
 } PaymentOutcome;
 
 /*

@@ -15,7 +15,7 @@
 #ifndef SETTINGS_H
 #define SETTINGS_H
 
-#include "facts.h"
+#include "reading.h"
 
 typedef enum KeepPayload
 {

@@ -18,7 +18,7 @@
 #include "executor/spi.h"
 #include "utils/snapshot.h"
 
-#define STATEMENT_MAX_ARGS	24
+#define STATEMENT_MAX_ARGS	28
 
 typedef struct Statement
 {

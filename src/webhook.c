@@ -46,8 +46,9 @@ PG_FUNCTION_INFO_V1(stripe_credit_resolve);
 typedef struct StoredEvent
 {
 	bool		waiting;		/* pending or unmatched */
-	bool		unmatched;
+	bool		unmatched;		/* or an invoice that nobody may ever claim */
 	bool		wrong_mode;		/* its reason */
+	EventKind	kind;
 	char	   *payment_id;
 	char	   *body;			/* payload, or else facts */
 	bool		has_livemode;
@@ -76,7 +77,8 @@ static Statement insert_event = {
 };
 
 #define LOCK_EVENT \
-	"SELECT status, payment_id, coalesce(payload, facts), livemode, created, reason = 'mode' " \
+	"SELECT status, payment_id, coalesce(payload, facts), livemode, created, reason = 'mode', " \
+	"type, reason = 'subscription' " \
 	"FROM stripe_credit.event WHERE event_id = $1 FOR UPDATE"
 
 static Statement lock_event = {LOCK_EVENT, 1, {TEXTOID}};
@@ -107,21 +109,36 @@ static Statement await_payment = {
 
 /*
  * Other events that waited for the same payment: all of them once it is
- * posted, those that waited for money once it is known that none will come.
- * Whoever holds one of them waits for the payment that we hold, so it is
- * passed over, not waited for: he will find the payment as we leave it.
+ * posted, those that waited for money once it is known that none will come, and
+ * refunds and disputes once the payment is known.  Whoever holds one of them
+ * waits for the payment that we hold, so it is passed over, not waited for: he
+ * will find the payment as we leave it.
  */
-#define SETTLE_OTHERS(statuses) \
-	SETTLE "WHERE event_id IN (SELECT e.event_id FROM stripe_credit.event e " \
-	"WHERE e.payment_id = $2 AND e.status IN (" statuses ") AND e.event_id <> $1 " \
-	"FOR UPDATE SKIP LOCKED)"
+#define OTHERS(condition) \
+	"WHERE event_id IN (SELECT e.event_id FROM stripe_credit.event e " \
+	"WHERE e.payment_id = $2 AND e.event_id <> $1 AND e.status IN ('pending', 'unmatched') " \
+	condition "FOR UPDATE SKIP LOCKED)"
 
 static Statement settle_others = {
-	SETTLE_OTHERS("'pending', 'unmatched'"), 3, {TEXTOID, TEXTOID, BOOLOID}
+	SETTLE OTHERS(""), 3, {TEXTOID, TEXTOID, BOOLOID}
 };
 
 static Statement settle_unpaid = {
-	SETTLE_OTHERS("'pending'"), 3, {TEXTOID, TEXTOID, BOOLOID}
+	SETTLE OTHERS("AND e.status = 'pending' "), 3, {TEXTOID, TEXTOID, BOOLOID}
+};
+
+static Statement settle_reversals = {
+	SETTLE OTHERS("AND e.status = 'pending' AND e.reason = 'payment' "), 3,
+	{TEXTOID, TEXTOID, BOOLOID}
+};
+
+static Statement unmatch_others = {
+	"UPDATE stripe_credit.event SET status = 'unmatched', reason = $3 "
+	OTHERS("AND e.reason = 'subscription' "), 3, {TEXTOID, TEXTOID, TEXTOID}
+};
+
+static Statement move_others = {
+	"UPDATE stripe_credit.event SET payment_id = $3 " OTHERS(""), 3, {TEXTOID, TEXTOID, TEXTOID}
 };
 
 /*
@@ -184,14 +201,13 @@ append_to_string(void *target, const char *data, size_t length)
 /*
  * What is kept of a body: $1 payload and $2 facts of the statements above.  A
  * waiting event must be applied one day, so without its payload its facts are
- * kept; of kinds that are not read yet there are no facts but the payload.
+ * kept.
  */
 static void
 add_body(Arguments *args, const Delivery *delivery, EventStatus status, KeepPayload keep)
 {
 	bool		waiting = status == STATUS_PENDING || status == STATUS_UNMATCHED;
-	bool		payload = keep == KEEP_ALL ||
-		(waiting && (keep == KEEP_UNAPPLIED || delivery->reading.nature == FACTS_KEPT));
+	bool		payload = keep == KEEP_ALL || (waiting && keep == KEEP_UNAPPLIED);
 	StringInfoData facts;
 
 	add_text_length(args, payload ? delivery->body : NULL, delivery->length);
@@ -230,13 +246,14 @@ event_lock(Statement *stmt, const char *event_id, StoredEvent *stored)
 {
 	Arguments	args = {0};
 	char	   *status;
+	char	   *type;
 	bool		isnull;
 
 	add_text(&args, event_id);
 	if (statement_execute(stmt, &args) == 0)
 		return false;
 	status = result_text(0, 1);
-	stored->unmatched = strcmp(status, "unmatched") == 0;
+	stored->unmatched = strcmp(status, "unmatched") == 0 || result_bool(0, 8);
 	stored->waiting = stored->unmatched || strcmp(status, "pending") == 0;
 	stored->payment_id = result_text(0, 2);
 	stored->body = result_text(0, 3);
@@ -244,6 +261,8 @@ event_lock(Statement *stmt, const char *event_id, StoredEvent *stored)
 	stored->has_livemode = !isnull;
 	stored->created = result_seconds(0, 5, FACTS_NO_TIME);
 	stored->wrong_mode = result_bool(0, 6);
+	type = result_text(0, 7);
+	stored->kind = event_kind(type, strlen(type));
 	return true;
 }
 
@@ -270,6 +289,48 @@ settle(Statement *stmt, const char *event_id, const char *payment_id, KeepPayloa
 	add_text(&args, payment_id);
 	add_bool(&args, keep == KEEP_ALL);
 	statement_execute(stmt, &args);
+}
+
+static void
+tell_others(Statement *stmt, const char *event_id, const Settlement *settlement)
+{
+	Arguments	args = {0};
+
+	add_text(&args, event_id);
+	add_text(&args, settlement->payment_id);
+	add_text(&args, settlement->to);
+	statement_execute(stmt, &args);
+}
+
+/* What waited for the payments that have changed. */
+static void
+make_settlements(const char *event_id, const PaymentOutcome *outcome, KeepPayload keep)
+{
+	ListCell   *cell;
+
+	foreach(cell, outcome->settlements)
+	{
+		const Settlement *settlement = lfirst(cell);
+
+		switch (settlement->kind)
+		{
+			case SETTLE_MOVED:
+				tell_others(&move_others, event_id, settlement);
+				break;
+			case SETTLE_POSTED:
+				settle(&settle_others, event_id, settlement->payment_id, keep);
+				break;
+			case SETTLE_CLOSED:
+				settle(&settle_unpaid, event_id, settlement->payment_id, keep);
+				break;
+			case SETTLE_HEARD:
+				settle(&settle_reversals, event_id, settlement->payment_id, keep);
+				break;
+			case SETTLE_UNMATCHED:
+				tell_others(&unmatch_others, event_id, settlement);
+				break;
+		}
+	}
 }
 
 /*
@@ -376,9 +437,7 @@ apply_delivery(const Delivery *delivery, const Settings *settings, bool inserted
 	status = outcome->status == STATUS_DUPLICATE && !inserted ? STATUS_APPLIED : outcome->status;
 	if (!inserted || !is_as_forecast(&delivery->reading, status, outcome))
 		event_update(delivery, outcome, status, settings->keep_payload);
-	if (outcome->settled)
-		settle(outcome->account_id ? &settle_others : &settle_unpaid, delivery->event.id.value,
-			   outcome->payment_id, settings->keep_payload);
+	make_settlements(delivery->event.id.value, outcome, settings->keep_payload);
 }
 
 /* One delivery, the first or another: the event's row is the first guard. */
@@ -526,6 +585,14 @@ report_not_unmatched(void)
 			 errmsg("event is not unmatched")));
 }
 
+/* A refund, a dispute or a link brings no credits that could be anybody's. */
+static bool
+brings_credits(EventKind kind)
+{
+	return kind == EVENT_KIND_PAYMENT_SUCCEEDED || kind == EVENT_KIND_INVOICE_PAID ||
+		kind == EVENT_KIND_SESSION_COMPLETED || kind == EVENT_KIND_SESSION_ASYNC_SUCCEEDED;
+}
+
 /* A person decided before: the same again is no more than that. */
 static Datum
 resolve_again(const char *event_id, const StoredEvent *stored, const char *account_id,
@@ -577,6 +644,12 @@ resolve(const char *event_id, const StoredEvent *stored, const char *account_id,
 	Resolution	resolution = resolution_of(event_id, stored, account_id, credits, settings);
 	PaymentOutcome outcome;
 
+	if (stored->unmatched && !brings_credits(stored->kind))
+		ereport(ERROR,
+				(errcode(ERRCODE_SC_CONFLICT),
+				 errmsg("event is not unmatched"),
+				 errdetail("It is about no payment that brings credits."),
+				 errhint("Use stripe_credit.adjust_credits() to correct a balance.")));
 	if (!stored->unmatched)
 		return resolve_again(event_id, stored, account_id, credits);
 
@@ -586,12 +659,13 @@ resolve(const char *event_id, const StoredEvent *stored, const char *account_id,
 	if (outcome.status == STATUS_UNMATCHED)
 		report_refused_by_ledger(settings);
 	if (outcome.status == STATUS_PENDING)
-		settle(&await_payment, event_id, resolution.payment_id, settings->keep_payload);
+		settle(&await_payment, event_id, outcome.payment_id, settings->keep_payload);
 	else
 	{
-		settle(&settle_event, event_id, resolution.payment_id, settings->keep_payload);
-		settle(&settle_others, event_id, resolution.payment_id, settings->keep_payload);
+		settle(&settle_event, event_id, outcome.payment_id, settings->keep_payload);
+		settle(&settle_others, event_id, outcome.payment_id, settings->keep_payload);
 	}
+	make_settlements(event_id, &outcome, settings->keep_payload);
 	return answer(event_id, &outcome);
 }
 

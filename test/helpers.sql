@@ -138,6 +138,94 @@ CREATE FUNCTION t.intent(name text, object jsonb DEFAULT '{}', envelope jsonb DE
 		'metadata', '{}'::jsonb, 'livemode', false) || object, envelope)
 $$;
 
+-- Of the payment of a session or intent: its charge, refunds and disputes.  The
+-- first name is the event's (and the refund's or dispute's), the second the payment's.
+CREATE FUNCTION t.charge(name text, payment text, object jsonb DEFAULT '{}', envelope jsonb DEFAULT '{}') RETURNS jsonb
+	LANGUAGE sql IMMUTABLE AS $$
+	SELECT t.event(name, 'charge.succeeded', jsonb_build_object(
+		'id', 'ch_' || payment, 'object', 'charge', 'amount', 1000, 'amount_captured', 1000, 'amount_refunded', 0,
+		'currency', 'usd', 'captured', true, 'paid', true, 'status', 'succeeded', 'refunded', false,
+		'payment_intent', 'pi_' || payment, 'created', t.created(), 'metadata', '{}'::jsonb, 'livemode', false)
+		|| object, envelope)
+$$;
+
+CREATE FUNCTION t.refunded(name text, payment text, amount_refunded bigint, object jsonb DEFAULT '{}', envelope jsonb DEFAULT '{}')
+	RETURNS jsonb LANGUAGE sql IMMUTABLE AS $$
+	SELECT t.charge(name, payment, jsonb_build_object('amount_refunded', amount_refunded,
+		'refunded', amount_refunded >= 1000) || object, '{"type": "charge.refunded"}' || envelope)
+$$;
+
+CREATE FUNCTION t.refund(name text, payment text, amount bigint, status text DEFAULT 'succeeded', object jsonb DEFAULT '{}',
+		envelope jsonb DEFAULT '{}') RETURNS jsonb
+	LANGUAGE sql IMMUTABLE AS $$
+	SELECT t.event(name, 'refund.created', jsonb_build_object(
+		'id', 're_' || name, 'object', 'refund', 'amount', amount, 'currency', 'usd', 'status', status,
+		'charge', 'ch_' || payment, 'payment_intent', 'pi_' || payment, 'created', t.created(),
+		'reason', NULL, 'metadata', '{}'::jsonb) || object, envelope)
+$$;
+
+CREATE FUNCTION t.dispute(name text, payment text, status text, object jsonb DEFAULT '{}', envelope jsonb DEFAULT '{}')
+	RETURNS jsonb LANGUAGE sql IMMUTABLE AS $$
+	SELECT t.event(name, 'charge.dispute.updated', jsonb_build_object(
+		'id', 'dp_' || payment, 'object', 'dispute', 'amount', 1000, 'currency', 'usd', 'status', status,
+		'charge', 'ch_' || payment, 'payment_intent', 'pi_' || payment, 'balance_transactions', '[]'::jsonb,
+		'created', t.created(), 'reason', 'fraudulent', 'metadata', '{}'::jsonb, 'livemode', false) || object, envelope)
+$$;
+
+-- A subscription's session, its invoices, and what says which payment intent paid one.
+CREATE FUNCTION t.subscription(name text, object jsonb DEFAULT '{}', envelope jsonb DEFAULT '{}') RETURNS jsonb
+	LANGUAGE sql IMMUTABLE AS $$
+	SELECT t.session(name, jsonb_build_object('mode', 'subscription', 'subscription', 'sub_' || name,
+		'payment_intent', NULL) || object, envelope)
+$$;
+
+CREATE FUNCTION t.line(name text, price text DEFAULT 'price_t', amount bigint DEFAULT 1000, object jsonb DEFAULT '{}')
+	RETURNS jsonb LANGUAGE sql IMMUTABLE AS $$
+	SELECT jsonb_build_object('id', 'il_' || name, 'object', 'line_item', 'amount', amount, 'currency', 'usd',
+		'quantity', 1, 'discountable', true, 'metadata', '{}'::jsonb,
+		'period', jsonb_build_object('start', t.created(), 'end', t.created() + 2592000),
+		'parent', jsonb_build_object('type', 'subscription_item_details', 'invoice_item_details', NULL,
+			'subscription_item_details', jsonb_build_object('proration', false, 'subscription_item', 'si_' || name)),
+		'pricing', jsonb_build_object('type', 'price_details', 'price_details', jsonb_build_object('price', price))) || object
+$$;
+
+CREATE FUNCTION t.invoice(name text, subscription text, lines jsonb, object jsonb DEFAULT '{}', envelope jsonb DEFAULT '{}',
+		metadata jsonb DEFAULT '{}') RETURNS jsonb
+	LANGUAGE sql IMMUTABLE AS $$
+	SELECT t.event(name, 'invoice.paid', jsonb_build_object(
+		'id', 'in_' || name, 'object', 'invoice', 'status', 'paid', 'billing_reason', 'subscription_cycle',
+		'currency', 'usd', 'amount_due', 1000, 'amount_paid', 1000, 'customer', 'cus_' || subscription,
+		'parent', jsonb_build_object('type', 'subscription_details', 'subscription_details',
+			jsonb_build_object('subscription', 'sub_' || subscription, 'metadata', metadata)),
+		'lines', jsonb_build_object('object', 'list', 'has_more', false, 'data', lines),
+		'metadata', '{}'::jsonb, 'livemode', false) || object, envelope)
+$$;
+
+-- The same as before 2025-03-31.
+CREATE FUNCTION t.old_line(name text, price text DEFAULT 'price_t', amount bigint DEFAULT 1000, object jsonb DEFAULT '{}')
+	RETURNS jsonb LANGUAGE sql IMMUTABLE AS $$
+	SELECT jsonb_build_object('id', 'il_' || name, 'object', 'line_item', 'amount', amount, 'currency', 'usd',
+		'quantity', 1, 'type', 'subscription', 'proration', false, 'metadata', '{}'::jsonb,
+		'price', jsonb_build_object('id', price, 'object', 'price', 'unit_amount', amount)) || object
+$$;
+
+CREATE FUNCTION t.old_invoice(name text, subscription text, lines jsonb, object jsonb DEFAULT '{}', envelope jsonb DEFAULT '{}',
+		metadata jsonb DEFAULT '{}') RETURNS jsonb
+	LANGUAGE sql IMMUTABLE AS $$
+	SELECT t.invoice(name, subscription, lines, '{"parent": null}'::jsonb || jsonb_build_object(
+		'subscription', 'sub_' || subscription, 'payment_intent', 'pi_' || name, 'charge', 'ch_' || name,
+		'subscription_details', jsonb_build_object('metadata', metadata)) || object,
+		'{"api_version": "2020-08-27"}' || envelope)
+$$;
+
+CREATE FUNCTION t.invoice_payment(name text, invoice text, payment text, object jsonb DEFAULT '{}', envelope jsonb DEFAULT '{}')
+	RETURNS jsonb LANGUAGE sql IMMUTABLE AS $$
+	SELECT t.event(name, 'invoice_payment.paid', jsonb_build_object(
+		'id', 'inpay_' || name, 'object', 'invoice_payment', 'status', 'paid', 'amount_paid', 1000,
+		'invoice', 'in_' || invoice, 'currency', 'usd', 'livemode', false,
+		'payment', jsonb_build_object('type', 'payment_intent', 'payment_intent', 'pi_' || payment)) || object, envelope)
+$$;
+
 -- Our metadata on a session or a payment intent.
 CREATE FUNCTION t.meta(account text DEFAULT NULL, pack text DEFAULT NULL, credits text DEFAULT NULL,
 		quantity text DEFAULT NULL) RETURNS jsonb
@@ -169,6 +257,59 @@ CREATE FUNCTION t.waiting() RETURNS TABLE (event_id text, status text, reason te
 	LANGUAGE sql VOLATILE AS $$
 	SELECT event_id, status, reason, payment_id, payload IS NOT NULL, facts IS NOT NULL
 	FROM stripe_credit.event WHERE status IN ('pending', 'unmatched') ORDER BY event_id
+$$;
+
+-- Whole lives.  A $ in their events stands for the life's name, which is its
+-- account's too: what each event came to, and then the account's entries.
+CREATE FUNCTION t.told(who text) RETURNS text LANGUAGE sql VOLATILE AS $$
+	SELECT coalesce(string_agg(kind || ' ' || credits, ', ' ORDER BY seq) || ' = ' || sum(credits), 'nothing')
+	FROM stripe_credit.ledger WHERE account_id = who
+$$;
+
+CREATE FUNCTION t.story(name text, VARIADIC events jsonb[]) RETURNS text
+	LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+	event jsonb;
+	answer jsonb;
+	answers text[];
+BEGIN
+	FOREACH event IN ARRAY events LOOP
+		answer := t.post(replace(event::text, '$', name));
+		answers := answers || concat_ws(' ', answer->>'status', '(' || (answer->>'reason') || ')', answer->>'credits');
+	END LOOP;
+	RETURN array_to_string(answers, ', ') || ': ' || t.told(name);
+END
+$$;
+
+-- The same events in every order, each to a life of its own: how these end.
+CREATE FUNCTION t.orders(name text, VARIADIC events jsonb[]) RETURNS text
+	LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+	i integer;
+	life text;
+	lives text[];
+	turns integer[];
+BEGIN
+	FOR turns IN
+		WITH RECURSIVE chosen (places) AS (
+			SELECT '{}'::integer[]
+			UNION ALL
+			SELECT places || n FROM chosen, generate_series(1, cardinality(events)) AS n WHERE n <> ALL (places))
+		SELECT c.places FROM chosen c WHERE cardinality(c.places) = cardinality(events) ORDER BY 1
+	LOOP
+		life := name || lpad((coalesce(cardinality(lives), 0) + 1)::text, 3, '0');
+		lives := lives || life;
+		FOREACH i IN ARRAY turns LOOP
+			PERFORM t.post(replace(events[i]::text, '$', life));
+		END LOOP;
+	END LOOP;
+	RETURN (SELECT string_agg(format('%s orders: %s credits, %s waiting', e.lives, e.balance, e.waiting), '; '
+							  ORDER BY e.balance, e.waiting)
+			FROM (SELECT count(*) AS lives, b.balance, w.waiting
+				  FROM unnest(lives) AS l (life), stripe_credit.balance(l.life) b,
+					   LATERAL (SELECT count(*) AS waiting FROM t.waiting() WHERE starts_with(event_id, 'evt_' || l.life)) w
+				  GROUP BY b.balance, w.waiting) e);
+END
 $$;
 
 -- How many rows there are in all of the extension's tables, and what is in them.

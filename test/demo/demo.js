@@ -210,10 +210,59 @@ async function unmatchedPayment() {
   await expectBalance('carol', 100)
 }
 
+// Of the payment of session(number): its charge as it is once so much went back, one refund, and its dispute
+const refunded = (number, amount) => event('charge.refunded', { id: `ch_demo${number}`, object: 'charge', livemode: false,
+  payment_intent: `pi_demo${number}`, amount: 1000, amount_refunded: amount, currency: 'usd', paid: true,
+  refunded: amount === 1000, status: 'succeeded', metadata: {} })
+
+const refund = (type, number, amount, status) => event(type, { id: `re_demo${number}`, object: 'refund', amount, currency: 'usd',
+  status, charge: `ch_demo${number}`, payment_intent: `pi_demo${number}`, created: now(), metadata: {} })
+
+const dispute = (type, number, status) => event(`charge.dispute.${type}`, { id: `dp_demo${number}`, object: 'dispute', amount: 1000,
+  currency: 'usd', status, charge: `ch_demo${number}`, payment_intent: `pi_demo${number}`, balance_transactions: [], metadata: {} })
+
+async function refunds() {
+  title('30 % of her second purchase is refunded; Stripe tells it twice, and it is taken once')
+  await deliver(refund('refund.created', 2, 300, 'pending'), 200, 'applied')
+  await deliver(refunded(2, 300), 200, 'applied')
+  await expectBalance('alice', 140)
+
+  title('The bank sends the refund back: it has failed, so she has her credits again')
+  await deliver(refund('refund.failed', 2, 300, 'failed'), 200, 'applied')
+  await expectBalance('alice', 170)
+
+  title('The bank of Bob takes its money back by a dispute; he had spent some of the credits and owes them now')
+  await show(`SELECT * FROM stripe_credit.spend('bob', 25, 'request 3')`)
+  await deliver(dispute('created', 4, 'needs_response'), 200, 'applied')
+  await expectBalance('bob', -25)
+  const [found] = await show('SELECT kind, id, detail FROM stripe_credit.attention')
+  expect('what needs attention', [found.kind, found.id], ['debt', 'bob'])
+
+  title('It was won after all: what was taken comes back')
+  await deliver(dispute('closed', 4, 'won'), 200, 'applied')
+  await expectBalance('bob', 75)
+}
+
 async function earlyRefund() {
-  title('A refund whose payment is not known yet is kept too')
-  await deliver(event('charge.refunded', { id: 'ch_demo6', object: 'charge', payment_intent: 'pi_demo6', amount: 1000,
-    amount_refunded: 1000, currency: 'usd', livemode: false, refunded: true, status: 'succeeded', metadata: {} }), 200, 'pending')
+  title('A refund that comes before its payment waits for it, and counts as soon as that comes')
+  await deliver(refund('refund.created', 6, 400, 'succeeded'), 200, 'pending')
+  await deliver(event('checkout.session.completed', session(6, order('frank'))), 200, 'applied')
+  await expectBalance('frank', 60)
+}
+
+async function subscription() {
+  title("A subscription: the invoice comes before the session that says whose it is")
+  await run(`INSERT INTO stripe_credit.pack (pack_id, credits, price_id, recurring_interval, expires_after)
+    VALUES ('monthly', 500, 'price_demo', 'month', '1 month')`)
+  await deliver(event('invoice.paid', { id: 'in_demo8', object: 'invoice', status: 'paid', billing_reason: 'subscription_create',
+    currency: 'usd', amount_due: 900, amount_paid: 900, livemode: false, metadata: {},
+    parent: { type: 'subscription_details', subscription_details: { subscription: 'sub_demo8', metadata: {} } },
+    lines: { object: 'list', has_more: false, data: [{ id: 'il_demo8', object: 'line_item', amount: 900, currency: 'usd', quantity: 1,
+      parent: { type: 'subscription_item_details', subscription_item_details: { proration: false } },
+      pricing: { type: 'price_details', price_details: { price: 'price_demo' } } }] } }), 200, 'pending')
+  await deliver(event('checkout.session.completed', session(8, { mode: 'subscription', payment_intent: null,
+    subscription: 'sub_demo8', metadata: { stripe_credit_account: 'grace' } })), 200, 'applied')
+  await expectBalance('grace', 500)
 }
 
 async function byEmail() {
@@ -227,7 +276,8 @@ async function byEmail() {
 
 async function books() {
   title('The books')
-  for (const [account, entries] of [['alice', 5], ['bob', 1], ['carol', 1], ['dora@example.com', 1], ['mallory', 0]]) {
+  for (const [account, entries] of [['alice', 7], ['bob', 4], ['carol', 1], ['dora@example.com', 1], ['frank', 1], ['grace', 1],
+    ['mallory', 0]]) {
     const rows = await show(`SELECT * FROM stripe_credit.statement('${account}')`)
     expect(`the number of ${account}'s entries`, rows.length, entries)
   }
@@ -241,7 +291,8 @@ async function books() {
 
 try {
   await owner.connect()
-  for (const part of [setUp, purchases, spending, refusals, delayedPayment, unmatchedPayment, earlyRefund, byEmail, books]) await part()
+  for (const part of [setUp, purchases, spending, refusals, delayedPayment, refunds, unmatchedPayment, earlyRefund,
+    subscription, byEmail, books]) await part()
   console.log(`\nAll ${checked} answers were as they should be.`)
 } catch (error) {
   console.error(`\nThe demo failed: ${error.message}`)

@@ -16,10 +16,17 @@
 #include "event.h"
 #include "must.h"
 
-#define STRING(member)		{'s', offsetof(Event, member)}
-#define INTEGER(member)		{'i', offsetof(Event, member)}
-#define BOOLEAN(member)		{'b', offsetof(Event, member)}
-#define CONTAINER(member)	{'c', offsetof(Event, member)}
+#define lengthof(array) (sizeof(array) / sizeof((array)[0]))
+
+#define STRING(base, member)	{'s', offsetof(base, member)}
+#define INTEGER(base, member)	{'i', offsetof(base, member)}
+#define BOOLEAN(base, member)	{'b', offsetof(base, member)}
+#define STATE(base, member)		{'c', offsetof(base, member)}
+#define METADATA(base, member) \
+	STATE(base, member), STRING(base, member.install), \
+	STRING(base, member.account), STRING(base, member.pack), \
+	STRING(base, member.credits), STRING(base, member.quantity), \
+	STRING(base, member.unit_amount), STRING(base, member.currency)
 
 /* A body or the facts of an event, in memory of just its size. */
 typedef struct Parsed
@@ -39,25 +46,58 @@ typedef struct Text
 	size_t		room;
 } Text;
 
-static const struct
+typedef struct Member
 {
 	char		shape;
 	size_t		offset;
-}			members[] = {
-	STRING(id), STRING(object), STRING(type), STRING(account),
-	INTEGER(created), BOOLEAN(livemode), CONTAINER(data),
-	CONTAINER(data_object), STRING(object_id), STRING(mode),
-	STRING(payment_status), STRING(status), STRING(payment_intent),
-	STRING(subscription), STRING(customer), STRING(client_reference_id),
-	STRING(customer_email), STRING(payment_link), STRING(currency),
-	INTEGER(amount), INTEGER(amount_subtotal), INTEGER(amount_total),
-	CONTAINER(customer_details), STRING(customer_details_email),
-	CONTAINER(total_details), INTEGER(amount_tax), INTEGER(amount_shipping),
-	CONTAINER(currency_conversion), STRING(source_currency),
-	INTEGER(source_subtotal), INTEGER(source_total), CONTAINER(metadata),
-	STRING(meta_install), STRING(meta_account), STRING(meta_pack),
-	STRING(meta_credits), STRING(meta_quantity), STRING(meta_unit_amount),
-	STRING(meta_currency),
+} Member;
+
+static const Member event_members[] = {
+	STRING(Event, id), STRING(Event, object), STRING(Event, type),
+	STRING(Event, account), INTEGER(Event, created), BOOLEAN(Event, livemode),
+	STATE(Event, data), STATE(Event, data_object),
+	STRING(Event, object_id), STRING(Event, status), STRING(Event, currency),
+	STRING(Event, customer), STRING(Event, payment_intent),
+	STRING(Event, charge), STRING(Event, invoice), STRING(Event, subscription),
+	INTEGER(Event, amount), INTEGER(Event, object_created),
+	METADATA(Event, metadata), STRING(Event, mode),
+	STRING(Event, payment_status), STRING(Event, client_reference_id),
+	STRING(Event, customer_email), STRING(Event, payment_link),
+	INTEGER(Event, amount_subtotal), INTEGER(Event, amount_total),
+	STATE(Event, customer_details), STRING(Event, customer_details_email),
+	STATE(Event, total_details), INTEGER(Event, amount_tax),
+	INTEGER(Event, amount_shipping), STATE(Event, currency_conversion),
+	STRING(Event, source_currency), INTEGER(Event, source_subtotal),
+	INTEGER(Event, source_total), STRING(Event, latest_charge),
+	BOOLEAN(Event, paid), INTEGER(Event, amount_refunded),
+	STRING(Event, billing_reason), INTEGER(Event, amount_paid),
+	STATE(Event, parent), STATE(Event, parent_details),
+	STRING(Event, parent_subscription), METADATA(Event, parent_metadata),
+	STATE(Event, subscription_details), METADATA(Event, subscription_metadata),
+	STATE(Event, lines), BOOLEAN(Event, lines_has_more),
+	STATE(Event, lines_data), STATE(Event, payment),
+	STRING(Event, payment_payment_intent), STRING(Event, payment_charge),
+	STATE(Event, balance_transactions),
+};
+
+static const Member transaction_members[] = {
+	STATE(EventTransaction, state), STRING(EventTransaction, id),
+	INTEGER(EventTransaction, amount),
+};
+
+static const Member line_members[] = {
+	STATE(EventLine, state), STRING(EventLine, id), INTEGER(EventLine, amount),
+	STRING(EventLine, currency), INTEGER(EventLine, quantity),
+	METADATA(EventLine, metadata), STRING(EventLine, type),
+	BOOLEAN(EventLine, proration), STRING(EventLine, subscription),
+	STATE(EventLine, price), STRING(EventLine, price_id),
+	STATE(EventLine, plan), STRING(EventLine, plan_id),
+	STATE(EventLine, parent), STRING(EventLine, parent_type),
+	STATE(EventLine, item_details), BOOLEAN(EventLine, item_proration),
+	STRING(EventLine, item_subscription),
+	STATE(EventLine, invoice_item_details),
+	BOOLEAN(EventLine, invoice_item_proration), STATE(EventLine, pricing),
+	STATE(EventLine, price_details), STRING(EventLine, pricing_price),
 };
 
 extern int	LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -151,6 +191,43 @@ check_member(const Parsed *parsed, char shape, const void *member)
 }
 
 static void
+check_members(const Parsed *parsed, const void *base, const Member *members,
+			  size_t count)
+{
+	size_t		i;
+
+	for (i = 0; i < count; i++)
+		check_member(parsed, members[i].shape,
+					 (const char *) base + members[i].offset);
+}
+
+/* An element is there, in one way or another, and no more than fit are. */
+static void
+check_arrays(const Parsed *parsed)
+{
+	const Event *event = &parsed->event;
+	int			i;
+
+	MUST(event->n_lines >= 0 && event->n_lines <= EVENT_MAX_LINES);
+	MUST(event->n_lines == 0 || event->lines_data == FIELD_OK);
+	for (i = 0; i < event->n_lines; i++)
+	{
+		MUST(event->line[i].state != FIELD_ABSENT);
+		check_members(parsed, &event->line[i], line_members,
+					  lengthof(line_members));
+	}
+	MUST(event->n_transactions >= 0 &&
+		 event->n_transactions <= EVENT_MAX_TRANSACTIONS);
+	MUST(event->n_transactions == 0 || event->balance_transactions == FIELD_OK);
+	for (i = 0; i < event->n_transactions; i++)
+	{
+		MUST(event->transaction[i].state != FIELD_ABSENT);
+		check_members(parsed, &event->transaction[i], transaction_members,
+					  lengthof(transaction_members));
+	}
+}
+
+static void
 check_id(const EventString *id)
 {
 	static const char letters[] = "0123456789_abcdefghijklmnopqrstuvwxyz"
@@ -166,11 +243,9 @@ static void
 check_event(const Parsed *parsed)
 {
 	const Event *event = &parsed->event;
-	size_t		i;
 
-	for (i = 0; i < sizeof(members) / sizeof(members[0]); i++)
-		check_member(parsed, members[i].shape,
-					 (const char *) event + members[i].offset);
+	check_members(parsed, event, event_members, lengthof(event_members));
+	check_arrays(parsed);
 	check_id(&event->id);
 	MUST(strcmp(event->object.value, "event") == 0);
 	MUST(event->kind == (event->type.state != FIELD_OK ? EVENT_KIND_OTHER :
@@ -199,6 +274,34 @@ check_same(const void *a, const void *b, char shape)
 }
 
 static void
+check_same_members(const void *a, const void *b, const Member *members,
+				   size_t count)
+{
+	size_t		i;
+
+	for (i = 0; i < count; i++)
+		check_same((const char *) a + members[i].offset,
+				   (const char *) b + members[i].offset, members[i].shape);
+}
+
+static void
+check_same_event(const Event *a, const Event *b)
+{
+	int			i;
+
+	MUST(a->kind == b->kind);
+	check_same_members(a, b, event_members, lengthof(event_members));
+	MUST(a->n_lines == b->n_lines);
+	for (i = 0; i < a->n_lines; i++)
+		check_same_members(&a->line[i], &b->line[i], line_members,
+						   lengthof(line_members));
+	MUST(a->n_transactions == b->n_transactions);
+	for (i = 0; i < a->n_transactions; i++)
+		check_same_members(&a->transaction[i], &b->transaction[i],
+						   transaction_members, lengthof(transaction_members));
+}
+
+static void
 append_text(void *target, const char *data, size_t length)
 {
 	Text	   *text = target;
@@ -217,7 +320,6 @@ check_facts(const Parsed *parsed)
 {
 	Parsed		again;
 	Text		text;
-	size_t		i;
 
 	text.room = 6 * parsed->length + 64;
 	text.octets = allocate(text.room);
@@ -225,11 +327,7 @@ check_facts(const Parsed *parsed)
 	event_write_facts(&parsed->event, append_text, &text);
 	parse(&again, text.octets, text.length);
 	MUST(again.verdict == EVENT_OK);
-	MUST(again.event.kind == parsed->event.kind);
-	for (i = 0; i < sizeof(members) / sizeof(members[0]); i++)
-		check_same((const char *) &parsed->event + members[i].offset,
-				   (const char *) &again.event + members[i].offset,
-				   members[i].shape);
+	check_same_event(&parsed->event, &again.event);
 	forget(&again);
 	free(text.octets);
 }
@@ -248,7 +346,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		check_facts(&parsed);
 	}
 	else
-		MUST(parsed.event.id.state == FIELD_ABSENT);
+		MUST(parsed.event.id.state == FIELD_ABSENT &&
+			 parsed.event.n_lines == 0 && parsed.event.n_transactions == 0);
 	forget(&parsed);
 	return 0;
 }

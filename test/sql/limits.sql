@@ -77,9 +77,13 @@ SELECT * FROM stripe_credit.attention WHERE kind <> 'debt';
 -- a subscription's session is not its payment
 SELECT t.of_session('j1', 'j', NULL, 'jan', '{"mode": "subscription", "subscription": "sub_j"}') AS subscription,
 	t.of_session('j2', 'j', 'j', 'jan') AS payment;
--- two payments that were known before they turned out to be of one session stay apart
+-- two payments that were known before they turned out to be of one session become one, and what was posted twice is taken back
 SELECT t.deliver(t.intent('k', t.meta('kim', 'starter'))) AS intent, t.of_session('k1', 'k', NULL, 'kai') AS session,
-	t.of_session('k2', 'k', 'k', 'kim') AS both;
+	t.of_session('k2', 'k', 'k', 'kim') AS both, t.of_session('k3', 'k', NULL, 'kim') AS by_session, t.deliver(t.intent('k', t.meta('kim', 'starter'), '{"id": "evt_k4"}')) AS by_intent;
+SELECT * FROM t.entries('kim', 'kai');
+SELECT payment_id, session_id, same_as, account_id, posted, posted_to, posted_as FROM stripe_credit.payment
+	WHERE payment_id IN ('pi_k', 'cs_test_k', 'cs_test_g', 'pi_g', 'pi_g_other') ORDER BY 1;
+SELECT id, account_id, detail FROM stripe_credit.attention WHERE kind = 'disagreement';
 
 -- a correction of credits that are gone is a debt, which grants pay before anything can be spent
 SELECT t.deliver(t.session('e1', t.meta('eve', NULL, '100'))) AS bought,

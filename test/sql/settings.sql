@@ -242,7 +242,8 @@ BEGIN
 	PERFORM t.deliver(t.session(keep || '_applied', t.meta('carl'), jsonb_build_object('id', 'evt_' || keep || '_duplicate')));
 	PERFORM t.deliver(t.session(keep || '_pending', t.meta('carl') || '{"payment_status": "unpaid"}'));
 	PERFORM t.deliver(t.session(keep || '_unmatched'));
-	PERFORM t.deliver(t.event(keep || '_refund', 'charge.refunded', '{"id": "ch_1"}'));
+	PERFORM t.deliver(t.refund(keep || '_refund', keep || '_refund', 5));
+	PERFORM t.deliver(t.invoice(keep || '_invoice', keep || '_invoice', jsonb_build_array(t.line(keep))));
 	PERFORM t.deliver(t.session(keep || '_resolved'));
 	PERFORM stripe_credit.resolve('evt_' || keep || '_resolved', 'carl', 1);
 	PERFORM t.deliver(t.session(keep || '_settled', t.meta('carl') || '{"payment_status": "unpaid"}'));
