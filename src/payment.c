@@ -427,17 +427,21 @@ static void
 lock_subscription(const Facts *invoice, Payment *subscription)
 {
 	Payment		unheard = {{0}};
+	bool		known;
 
 	facts_init(&unheard.facts);
 	unheard.facts.payment_id = invoice->subscription_id;
 	unheard.facts.subscription_id = invoice->subscription_id;
 	unheard.facts.livemode = invoice->livemode;
-	if (payment_lock(invoice->subscription_id, subscription))
-		return;
-	if (payment_insert(&unheard))
+	known = payment_lock(invoice->subscription_id, subscription);
+	if (!known && payment_insert(&unheard))
+	{
 		*subscription = unheard;
-	else if (!payment_lock(invoice->subscription_id, subscription))
+		return;
+	}
+	if (!known && !payment_lock(invoice->subscription_id, subscription))
 		elog(ERROR, "payment vanished while it was locked");
+	payment_touch(invoice->subscription_id);	/* who tells its invoices must see this one */
 }
 
 /* Returns whether the subscription was heard of. */
@@ -584,6 +588,8 @@ apply(const EventReading *reading, const Settings *settings, PaymentOutcome *out
 	if (reading->nature == FACTS_SUBSCRIPTION && changed)
 		tell_invoices(&payment, settings, outcome);
 	outcome->status = judge(reading, &payment, changed, heard);
+	if (!changed && (outcome->status == STATUS_PENDING || outcome->status == STATUS_UNMATCHED))
+		payment_touch(payment.facts.payment_id);	/* who posts it must see the event */
 	outcome->reason = waiting_reason(reading, outcome->status, &payment,
 									 settings->create_accounts);
 }

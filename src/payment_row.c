@@ -76,6 +76,10 @@ static Statement update_posted = {
 	4, {TEXTOID, INT8OID, TEXTOID, TEXTOID}
 };
 
+static Statement touch_payment = {
+	"UPDATE stripe_credit.payment SET livemode = livemode WHERE payment_id = $1", 1, {TEXTOID}
+};
+
 static Statement make_alias = {
 	"UPDATE stripe_credit.payment SET same_as = $2, connected_account = NULL, session_id = NULL, "
 	"subscription_id = NULL, customer_id = NULL, payment_link = NULL, amount = NULL, "
@@ -291,6 +295,15 @@ payment_write_posted(const Payment *payment)
 	add_text(&args, payment->posted_to);
 	add_text(&args, payment->posted_as);
 	statement_execute(&update_posted, &args);
+}
+
+void
+payment_touch(const char *payment_id)
+{
+	Arguments	args = {0};
+
+	add_text(&args, payment_id);
+	statement_execute(&touch_payment, &args);
 }
 
 void

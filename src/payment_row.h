@@ -50,6 +50,12 @@ extern List *payments_of_subscription(const char *subscription_id);
 extern void payment_write_facts(const Payment *payment);
 extern void payment_write_posted(const Payment *payment);
 
+/*
+ * Another row has changed that whoever changes this one must know of.  A lock does
+ * not tell him, if his snapshot is older: this fails him.
+ */
+extern void payment_touch(const char *payment_id);
+
 /* What a row knows is known elsewhere now. */
 extern void payment_make_alias(const char *payment_id, const char *same_as);
 
