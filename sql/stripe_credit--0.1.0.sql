@@ -280,6 +280,7 @@ CREATE TABLE stripe_credit.lot (
 	expired bigint NOT NULL DEFAULT 0,
 	written_off bigint NOT NULL DEFAULT 0,
 	reversed_expired bigint NOT NULL DEFAULT 0,
+	first_lot bigint,
 	reversed_lots bigint[],
 	reversed_credits bigint[],
 	PRIMARY KEY (account_id, lot_id)
@@ -295,11 +296,12 @@ CREATE INDEX lot_expiry ON stripe_credit.lot (expires_at)
 COMMENT ON TABLE stripe_credit.lot IS 'credits that came together: they expire together, have one priority, and are taken back together';
 COMMENT ON COLUMN stripe_credit.lot.lot_id IS 'the seq of the ledger entry that brought it';
 COMMENT ON COLUMN stripe_credit.lot.payment_id IS 'the payment that brought it; NULL: promotional';
-COMMENT ON COLUMN stripe_credit.lot.granted IS 'credits that it brought, without those that were taken back of it';
+COMMENT ON COLUMN stripe_credit.lot.granted IS 'credits that it brought, or that came back to it, without those that were taken back of it';
 COMMENT ON COLUMN stripe_credit.lot.remaining IS 'credits that can still be spent; of the account''s head_lot see head_remaining';
 COMMENT ON COLUMN stripe_credit.lot.expired IS 'credits that expired unspent';
-COMMENT ON COLUMN stripe_credit.lot.written_off IS 'credits that were taken back though they were spent, and are owed by nobody';
+COMMENT ON COLUMN stripe_credit.lot.written_off IS 'of a purchase''s first lot: credits that were taken back though they were spent, and are owed by nobody';
 COMMENT ON COLUMN stripe_credit.lot.reversed_expired IS 'credits taken back that had expired, for which the ledger has no entry';
+COMMENT ON COLUMN stripe_credit.lot.first_lot IS 'of an invoice with several lines: the first lot that it brought; NULL: that is itself';
 COMMENT ON COLUMN stripe_credit.lot.reversed_lots IS 'of a payment''s first lot: the lots that its reversals took credits from, in that order, so that what is given back returns there';
 COMMENT ON COLUMN stripe_credit.lot.reversed_credits IS 'how many credits they took from each of reversed_lots';
 
@@ -759,6 +761,13 @@ CREATE FUNCTION stripe_credit.check_books() RETURNS TABLE (invariant text, detai
 	WHERE u.lot_id IS NOT NULL
 	  AND NOT EXISTS (SELECT FROM stripe_credit.lot t
 					  WHERE t.account_id = l.account_id AND t.lot_id = u.lot_id)
+	UNION ALL
+	SELECT 'the lots that reversals took from exist',
+		   format('account %L, lot %s, taken from lot %s', t.account_id, t.lot_id, u.lot_id)
+	FROM stripe_credit.lot t, LATERAL unnest(t.reversed_lots || t.first_lot) AS u (lot_id)
+	WHERE u.lot_id IS NOT NULL
+	  AND NOT EXISTS (SELECT FROM stripe_credit.lot o
+					  WHERE o.account_id = t.account_id AND o.lot_id = u.lot_id)
 	UNION ALL
 	SELECT 'what is spent is taken from lots',
 		   format('account %L, entry %s of %s', l.account_id, l.seq, l.credits)

@@ -232,12 +232,13 @@ account_give_back(Account *account, const Taken *taken)
 	for (i = 0; i < taken->count; i++)
 	{
 		Lot		   *lot = account_lot(account, taken->lots[i]);
+		Lot		   *first = lot->first_lot ? account_lot(account, lot->first_lot) : lot;
 		int64		credits = taken->credits[i];
-		int64		good = Min(credits, lot->written_off);
+		int64		good = Min(credits, first->written_off);
 		int64		owed;
 
 		CHECK_FOR_INTERRUPTS();
-		make_good(account, lot, good);
+		make_good(account, first, good);
 		credits -= good;
 		owed = Max(Min(credits, debt), 0);
 		debt -= owed;

@@ -51,6 +51,7 @@ typedef struct Lot
 	int64		expired;
 	int64		written_off;
 	int64		reversed_expired;
+	int64		first_lot;		/* of the same purchase; 0: it is itself */
 
 	int64		row_remaining;	/* what its row says */
 	bool		changed;		/* its row differs in something else */
@@ -174,7 +175,7 @@ extern int64 account_take(Account *account, int64 credits, Taken *taken);
 
 /*
  * Give credits back to the lots that they were taken from, which are counted as
- * available already.  What was written off of their lots is made good first,
+ * available already.  What was written off of their purchase is made good first,
  * then what the account owes; what returns to a lot that has expired has
  * expired.
  */

@@ -227,6 +227,7 @@ has_room(const Account *account, const PurchasedLot *lots, int n)
 static bool
 purchase(Account *account, const char *payment_id, const PurchasedLot *lots, int n)
 {
+	int64		first_lot = 0;
 	int			i;
 
 	if (!has_room(account, lots, n))
@@ -240,7 +241,10 @@ purchase(Account *account, const char *payment_id, const PurchasedLot *lots, int
 		};
 		Lot			lot = purchased_lot(payment_id, &lots[i]);
 
+		lot.first_lot = first_lot;
 		account_post_lot(account, &entry, &lot);
+		if (i == 0)
+			first_lot = account->seq;
 	}
 	return true;
 }
@@ -388,29 +392,6 @@ to_write_off(int64 missing, Overdraw overdraw, int64 available)
 	return missing - Max(Min(missing, available), 0);
 }
 
-/* What of a lot was spent or is held, and not written off yet. */
-static int64
-spent_of_lot(const Lot *lot)
-{
-	return lot->granted - lot->remaining - lot->expired - lot->written_off;
-}
-
-/* Each lot bears what was spent of it. */
-static void
-write_off_lots(List *lots, int64 credits)
-{
-	ListCell   *cell;
-
-	foreach(cell, lots)
-	{
-		Lot		   *lot = lfirst(cell);
-		int64		part = lnext(lots, cell) ? Max(Min(credits, spent_of_lot(lot)), 0) : credits;
-
-		lot->written_off += part;
-		credits -= part;
-	}
-}
-
 void
 ledger_reverse(const char *account_id, const char *payment_id, int64 credits,
 			   Overdraw overdraw)
@@ -418,7 +399,8 @@ ledger_reverse(const char *account_id, const char *payment_id, int64 credits,
 	Account		account;
 	List	   *lots;
 	Taken		taken = {0};
-	int64		first;
+	Lot		   *first;
+	int64		first_id;
 	int64		expired;
 	int64		missing;
 	int64		write_off;
@@ -428,17 +410,18 @@ ledger_reverse(const char *account_id, const char *payment_id, int64 credits,
 	lots = account_lots_of_payment(&account, payment_id);
 	if (lots == NIL)
 		elog(ERROR, "payment has no lot");
-	first = ((Lot *) linitial(lots))->lot_id;
+	first = linitial(lots);
+	first_id = first->lot_id;
 	missing = take_from_own_lots(lots, credits, &expired, &taken);
 	write_off = to_write_off(missing, overdraw, account_available(&account) -
 							 (credits - expired - missing));
-	write_off_lots(lots, write_off);
+	first->written_off += write_off;
 	account.may_owe = overdraw == OVERDRAW_DEBT;
 	(void) account_take(&account, missing - write_off, &taken);
 	post(&account, "reversal", -(credits - expired), payment_id, 0, &taken);
 	post(&account, "write_off", write_off, payment_id, 0, NULL);
 	account_close(&account);
-	add_reversed(&account, first, &taken);
+	add_reversed(&account, first_id, &taken);
 }
 
 /* The part of what is given back that one of several things takes. */
@@ -449,6 +432,31 @@ part_of(int64 *left, int64 limit)
 
 	*left -= part;
 	return part;
+}
+
+/* One of a payment's own lots, or NULL. */
+static Lot *
+own_lot(List *own_lots, int64 lot_id)
+{
+	ListCell   *cell;
+
+	foreach(cell, own_lots)
+		if (((Lot *) lfirst(cell))->lot_id == lot_id)
+			return lfirst(cell);
+	return NULL;
+}
+
+/* How many credits reversals have taken from other lots than the payment's own. */
+static int64
+total_of_others(const Taken *reversed, List *own_lots)
+{
+	int64		total = 0;
+	int			i;
+
+	for (i = 0; i < reversed->count; i++)
+		if (own_lot(own_lots, reversed->lots[i]) == NULL)
+			total += reversed->credits[i];
+	return total;
 }
 
 /* Returns how many credits were written off of the lots, and are good again. */
@@ -491,53 +499,81 @@ return_expired(List *lots, int64 *left)
 }
 
 /*
- * To the lots that it was taken from, the last first.  Returns what is left, which
- * was a debt then, and has been paid by other credits since.
+ * Of what was taken from lots, the last so many credits: from the payment's own
+ * or from others.  Returns how many there were.
  */
 static int64
-return_to_lots(Account *account, const char *payment_id, int64 credits, Taken *reversed)
+take_last(Taken *reversed, List *own_lots, bool own, int64 credits, Taken *last)
 {
-	while (credits > 0 && reversed->count > 0)
-	{
-		int			last = reversed->count - 1;
-		int64		part = Min(credits, reversed->credits[last]);
-		Lot		   *lot = account_lot(account, reversed->lots[last]);
+	int64		left = credits;
+	int			i;
 
-		CHECK_FOR_INTERRUPTS();
-		if (lot->payment_id && strcmp(lot->payment_id, payment_id) == 0)
-		{
+	for (i = reversed->count - 1; i >= 0 && left > 0; i--)
+	{
+		Lot		   *lot = own_lot(own_lots, reversed->lots[i]);
+		int64		part = Min(left, reversed->credits[i]);
+
+		if ((lot != NULL) != own || part == 0)
+			continue;
+		taken_add(last, reversed->lots[i], part);
+		reversed->credits[i] -= part;
+		left -= part;
+		if (lot)
 			lot->granted += part;
-			lot->changed = true;
-		}
-		account_return_to_lot(account, lot, part);
-		credits -= part;
-		reversed->credits[last] -= part;
-		if (reversed->credits[last] == 0)
-			reversed->count--;
 	}
-	return credits;
+	return credits - left;
 }
 
+/* Return the last credits that were taken, to where they were. */
+static void
+return_last(Account *account, List *own_lots, bool own, Taken *reversed, int64 *left)
+{
+	Taken		last = {0};
+
+	*left -= take_last(reversed, own_lots, own, *left, &last);
+	account_give_back(account, &last);
+}
+
+static void
+save_what_is_left(const Account *account, int64 lot_id, const Taken *reversed)
+{
+	Taken		left = {0};
+	int			i;
+
+	for (i = 0; i < reversed->count; i++)
+		if (reversed->credits[i] > 0)
+			taken_add(&left, reversed->lots[i], reversed->credits[i]);
+	save_reversed(account, lot_id, &left);
+}
+
+/*
+ * What is left in the end was a debt once, and has been paid by other credits
+ * since.
+ */
 static void
 give_back(Account *account, List *lots, const char *payment_id, const char *kind, int64 credits)
 {
 	Lot		   *first = linitial(lots);
 	Taken		reversed;
+	bool		any = load_reversed(account, first->lot_id, &reversed);
 	int64		left = credits;
 	int64		written_off = make_lots_good(lots, &left);
-	bool		any = load_reversed(account, first->lot_id, &reversed);
+	int64		others;
 	int64		expired;
 
 	(void) part_of(&left, -account_available(account));
+	others = Min(left, total_of_others(&reversed, lots));
+	left -= others;
 	expired = return_expired(lots, &left);
 	post(account, kind, credits - expired, payment_id, first->lot_id, NULL);
 	post(account, "write_off", -written_off, payment_id, 0, NULL);
-	left = return_to_lots(account, payment_id, left, &reversed);
+	return_last(account, lots, false, &reversed, &others);
+	return_last(account, lots, true, &reversed, &left);
 	first->granted += left;
 	first->changed = true;
 	account_return_to_lot(account, first, left);
 	if (any)
-		save_reversed(account, first->lot_id, &reversed);
+		save_what_is_left(account, first->lot_id, &reversed);
 }
 
 bool
@@ -579,17 +615,23 @@ ledger_void(const char *account_id, const char *payment_id)
 }
 
 void
-ledger_set_expiry(const char *account_id, const char *payment_id, TimestampTz expires_at)
+ledger_set_expiry(const char *account_id, const char *payment_id, const PurchasedLot *lots,
+				  int n)
 {
 	Account		account;
-	List	   *lots;
+	List	   *brought;
 	ListCell   *cell;
 
 	if (!account_open(&account, account_id, OPEN_KNOWN))
 		return;
-	lots = account_lots_of_payment(&account, payment_id);
-	foreach(cell, lots)
-		account_set_lot_expiry(&account, lfirst(cell), expires_at);
+	brought = account_lots_of_payment(&account, payment_id);
+	foreach(cell, brought)
+	{
+		int			i = foreach_current_index(cell);
+
+		if (n == 1 || n == list_length(brought))
+			account_set_lot_expiry(&account, lfirst(cell), lots[Min(i, n - 1)].expires_at);
+	}
 	account_close(&account);
 }
 

@@ -58,8 +58,8 @@ extern bool ledger_purchase(const char *account_id, const char *payment_id,
 /*
  * Add credits to the lots that a payment has brought before; returns false if it
  * has brought none, to an account perhaps that nothing was ever brought to.  Last taken, first given back: what was written off is made
- * good first, then what the account owes, then what had expired, then what can
- * be spent again, which returns to the lots that it was taken from.
+ * good first, then what the account owes, then what other lots lost, then what
+ * had expired, and the rest can be spent again.
  */
 extern bool ledger_give_back(const char *account_id, const char *payment_id, const char *kind,
 							 int64 credits);
@@ -78,9 +78,12 @@ typedef enum Overdraw
 extern void ledger_reverse(const char *account_id, const char *payment_id, int64 credits,
 						   Overdraw overdraw);
 
-/* A payment's lots, if it has any, expire at another time than was thought. */
+/*
+ * A payment's lots, if it has any, expire at other times than was thought: in the
+ * order in which it brought them.
+ */
 extern void ledger_set_expiry(const char *account_id, const char *payment_id,
-							  TimestampTz expires_at);
+							  const PurchasedLot *lots, int n);
 
 /*
  * What is left of a payment's credits expires at once.  Returns how many those

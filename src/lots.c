@@ -20,7 +20,7 @@
 
 #define SELECT_LOT \
 	"SELECT lot_id, payment_id, priority, expires_at, granted, remaining, expired, " \
-	"written_off, reversed_expired FROM stripe_credit.lot WHERE account_id = $1 "
+	"written_off, reversed_expired, first_lot FROM stripe_credit.lot WHERE account_id = $1 "
 
 static Statement read_lot = {SELECT_LOT "AND lot_id = $2", 2, {TEXTOID, INT8OID}};
 
@@ -50,8 +50,8 @@ static Statement first_expiry = {
 
 static Statement insert_lot = {
 	"INSERT INTO stripe_credit.lot (account_id, lot_id, payment_id, priority, expires_at, "
-	"granted, remaining) VALUES ($1, $2, $3, $4, $5, $6, $7)",
-	7, {TEXTOID, INT8OID, TEXTOID, INT4OID, TIMESTAMPTZOID, INT8OID, INT8OID}
+	"granted, remaining, first_lot) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+	8, {TEXTOID, INT8OID, TEXTOID, INT4OID, TIMESTAMPTZOID, INT8OID, INT8OID, INT8OID}
 };
 
 static Statement write_lot = {
@@ -98,6 +98,7 @@ lot_from_row(Account *account, uint64 row)
 	lot->expired = result_int64(row, 7, 0);
 	lot->written_off = result_int64(row, 8, 0);
 	lot->reversed_expired = result_int64(row, 9, 0);
+	lot->first_lot = result_int64(row, 10, 0);
 	account->lots = lappend(account->lots, lot);
 	return lot;
 }
@@ -316,6 +317,7 @@ account_insert_lot(const char *account_id, const Lot *lot)
 	add_datum(&args, TimestampTzGetDatum(lot->expires_at), false);
 	add_int64(&args, lot->granted, false);
 	add_int64(&args, lot->remaining, false);
+	add_int64(&args, lot->first_lot, lot->first_lot == 0);
 	statement_execute(&insert_lot, &args);
 }
 

@@ -479,8 +479,6 @@ payment_forecast(const EventReading *reading)
 		case FACTS_UNPAID:
 			return reading->wrong_mode ? STATUS_UNMATCHED : STATUS_PENDING;
 		case FACTS_CLOSED:
-		case FACTS_REVERSAL:
-		case FACTS_LINK:
 			return STATUS_APPLIED;
 		default:
 			return reading->reason || reading->wrong_mode ?
@@ -508,9 +506,13 @@ judge(const EventReading *reading, const Payment *payment, bool changed, bool he
 	switch (reading->nature)
 	{
 		case FACTS_CLOSED:
-		case FACTS_LINK:
 			return changed_or_duplicate(changed);
+		case FACTS_LINK:
+			return reading->wrong_mode && payment->posted_to == NULL ?
+				STATUS_UNMATCHED : changed_or_duplicate(changed);
 		case FACTS_REVERSAL:
+			if (reading->wrong_mode && payment->posted_to == NULL)
+				return STATUS_UNMATCHED;
 			return facts_heard(&payment->facts) ? changed_or_duplicate(changed) : STATUS_PENDING;
 		case FACTS_SUBSCRIPTION:
 			return reading->reason || reading->wrong_mode ?

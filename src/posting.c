@@ -77,15 +77,25 @@ lots_of(const Facts *facts, int *n)
 	return lots;
 }
 
+static bool
+expires(const PurchasedLot *lots, int n)
+{
+	int			i;
+
+	for (i = 0; i < n; i++)
+		if (!TIMESTAMP_IS_NOEND(lots[i].expires_at))
+			return true;
+	return false;
+}
+
 void
 posting_set_expiry(const Payment *payment)
 {
 	int			n;
 	PurchasedLot *lots = lots_of(&payment->facts, &n);
 
-	/* which line brought which lot is not known, if they are several */
-	if (payment->posted_to && n == 1 && !TIMESTAMP_IS_NOEND(lots[0].expires_at))
-		ledger_set_expiry(payment->posted_to, posting_name(payment), lots[0].expires_at);
+	if (payment->posted_to && expires(lots, n))
+		ledger_set_expiry(payment->posted_to, posting_name(payment), lots, n);
 }
 
 /*
@@ -203,7 +213,8 @@ posting_difference(Payment *payment, int64 back, const Settings *settings, bool 
 	int64		difference = facts_due(&payment->facts) - payment->posted;
 
 	*first = payment->posted_to == NULL;
-	if (!may_post(&payment->facts, settings) || !post(payment, difference, back, settings))
+	if ((*first && !may_post(&payment->facts, settings)) ||
+		!post(payment, difference, back, settings))
 	{
 		*first = false;
 		return 0;

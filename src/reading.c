@@ -930,15 +930,15 @@ read_invoice(const Event *event, EventReading *reading)
 	facts->customer_id = string_or_null(&event->customer);
 	facts->paid = true;
 	facts->paid_at = facts_event_time(event);
+	read_metadata(metadata, RANK_INTENT, reading);
+	read_unit(metadata, &reading->terms);
+	read_invoice_account(metadata, facts);
 	if (read_amount(&event->amount_paid, &event->currency, reading))
 	{
 		facts->amount = event->amount_paid.value;
 		facts->currency = event->currency.value;
+		read_invoice_lines(event, reading);
 	}
-	read_metadata(metadata, RANK_INTENT, reading);
-	read_unit(metadata, &reading->terms);
-	read_invoice_account(metadata, facts);
-	read_invoice_lines(event, reading);
 }
 
 static void

@@ -644,7 +644,7 @@ resolve(const char *event_id, const StoredEvent *stored, const char *account_id,
 	Resolution	resolution = resolution_of(event_id, stored, account_id, credits, settings);
 	PaymentOutcome outcome;
 
-	if (stored->unmatched && !brings_credits(stored->kind))
+	if (!brings_credits(stored->kind))
 		ereport(ERROR,
 				(errcode(ERRCODE_SC_CONFLICT),
 				 errmsg("event is not unmatched"),
