@@ -57,6 +57,10 @@ static Statement insert_purchase = {
 	5, {TEXTOID, INT8OID, INT8OID, INT8OID, TEXTOID}
 };
 
+static Statement find_account = {
+	"SELECT FROM stripe_credit.account WHERE account_id = $1", 1, {TEXTOID}
+};
+
 static Statement find_entry = {
 	"SELECT seq, kind, credits, lot_id, lots, taken FROM stripe_credit.ledger "
 	"WHERE account_id = $1 AND idempotency_key = $2 AND reverses = $3",
@@ -270,6 +274,15 @@ ledger_purchase(const char *account_id, const char *payment_id, const PurchasedL
 	done = purchase(&account, payment_id, lots, n);
 	account_close(&account);
 	return done;
+}
+
+bool
+ledger_knows(const char *account_id, bool create)
+{
+	Arguments	args = {0};
+
+	add_text(&args, account_id);
+	return create || statement_execute(&find_account, &args) > 0;
 }
 
 /*
@@ -582,14 +595,16 @@ ledger_give_back(const char *account_id, const char *payment_id, const char *kin
 {
 	Account		account;
 	List	   *lots;
+	bool		done;
 
 	if (!account_open(&account, account_id, OPEN_KNOWN))
 		return false;
 	lots = account_lots_of_payment(&account, payment_id);
-	if (lots != NIL)
+	done = lots != NIL && account_has_room(&account, credits);
+	if (done)
 		give_back(&account, lots, payment_id, kind, credits);
 	account_close(&account);
-	return lots != NIL;
+	return done;
 }
 
 int64

@@ -55,11 +55,15 @@ extern void ledger_balance(const char *account_id, AccountBalance *balance);
 extern bool ledger_purchase(const char *account_id, const char *payment_id,
 							const PurchasedLot *lots, int n, bool create);
 
+/* Whether there is such an account, or one may be made. */
+extern bool ledger_knows(const char *account_id, bool create);
+
 /*
  * Add credits to the lots that a payment has brought before; returns false if it
- * has brought none, to an account perhaps that nothing was ever brought to.  Last taken, first given back: what was written off is made
- * good first, then what the account owes, then what other lots lost, then what
- * had expired, and the rest can be spent again.
+ * has brought none, or if the balance would be out of range.  Last taken, first
+ * given back: what was written off is made good first, then what the account
+ * owes, then what other lots lost, then what had expired, and the rest can be
+ * spent again.
  */
 extern bool ledger_give_back(const char *account_id, const char *payment_id, const char *kind,
 							 int64 credits);

@@ -214,22 +214,22 @@ settle_payment(Payment *payment, const Before *before, const Settings *settings,
 			   PaymentOutcome *outcome)
 {
 	const char *payment_id = payment->facts.payment_id;
-	bool		first;
-	int64		credits;
+	Posted		posted;
 
 	if (payment->facts.paid_at != before->paid_at)
 		posting_set_expiry(payment);
-	credits = posting_difference(payment, before->back, settings, &first);
-	outcome->credits += credits;
+	posted = posting_difference(payment, before->back, settings);
+	outcome->credits += posted.credits;
+	outcome->refused = posted.refused;
 	if (payment->posted_to)
 		outcome->account_id = payment->posted_to;
-	if (first)
+	if (posted.first)
 		add_settlement(outcome, SETTLE_POSTED, payment_id, NULL);
 	else if (is_closed(&payment->facts) && !before->closed)
 		add_settlement(outcome, SETTLE_CLOSED, payment_id, NULL);
 	else if (facts_heard(&payment->facts) && !before->heard)
 		add_settlement(outcome, SETTLE_HEARD, payment_id, NULL);
-	return first || credits != 0;
+	return posted.first || posted.credits != 0;
 }
 
 /* Rows that knew something of it are one now: so is what waited for them. */
@@ -322,10 +322,15 @@ is_subscription(const Facts *facts)
 	return facts->subscription_id && strcmp(facts->payment_id, facts->subscription_id) == 0;
 }
 
+/* Where all is known, the ledger would not take the credits. */
 static const char *
-why_unmatched(const Facts *facts)
+why_unmatched(const Facts *facts, bool create_accounts)
 {
-	return facts->account_rank == RANK_NONE ? "account" : "pack";
+	if (facts->account_rank == RANK_NONE)
+		return "account";
+	if (facts->pricing.rank == RANK_NONE)
+		return "pack";
+	return create_accounts ? "credits" : "account";
 }
 
 /* What a subscription says of an invoice: whose it is, and what its lines are. */
@@ -418,8 +423,10 @@ tell_invoices(const Payment *subscription, const Settings *settings, PaymentOutc
 
 		(void) settle_payment(&invoice->payment, &invoice->before, settings, outcome);
 		if (invoice->payment.posted_to == NULL)
-			add_settlement(outcome, SETTLE_UNMATCHED, facts->payment_id, why_unmatched(facts));
+			add_settlement(outcome, SETTLE_UNMATCHED, facts->payment_id,
+						   why_unmatched(facts, settings->create_accounts));
 	}
+	outcome->refused = false;	/* the invoices' own events say so */
 }
 
 /* An invoice's subscription, locked; a row is made for it if there is none. */
@@ -474,55 +481,49 @@ changed_or_duplicate(bool changed)
 EventStatus
 payment_forecast(const EventReading *reading)
 {
-	switch (reading->nature)
-	{
-		case FACTS_UNPAID:
-			return reading->wrong_mode ? STATUS_UNMATCHED : STATUS_PENDING;
-		case FACTS_CLOSED:
-			return STATUS_APPLIED;
-		default:
-			return reading->reason || reading->wrong_mode ?
-				STATUS_UNMATCHED : STATUS_APPLIED;
-	}
+	if (reading->wrong_mode)
+		return STATUS_UNMATCHED;
+	if (reading->nature == FACTS_UNPAID)
+		return STATUS_PENDING;
+	return reading->reason && reading->nature != FACTS_CLOSED ? STATUS_UNMATCHED : STATUS_APPLIED;
 }
 
 static EventStatus
 judge_invoice(const EventReading *reading, const Payment *payment, bool changed, bool heard)
 {
-	const Facts *facts = &payment->facts;
-
-	if (payment->posted_to || (reading->reason == NULL && reading->facts.n_lines == 0))
+	if (payment->posted_to)
 		return changed_or_duplicate(changed);
-	if (facts->account_rank == RANK_NONE && !heard && !reading->wrong_mode &&
-		reading->reason == NULL)
-		return STATUS_PENDING;
-	return STATUS_UNMATCHED;
+	if (reading->reason)
+		return STATUS_UNMATCHED;
+	if (reading->facts.n_lines == 0)
+		return changed_or_duplicate(changed);
+	return payment->facts.account_rank == RANK_NONE && !heard ?
+		STATUS_PENDING : STATUS_UNMATCHED;
 }
 
-/* What an event came to, given the payment as it is now. */
+/*
+ * What an event came to, given the payment as it is now.  Live money in test mode
+ * waits for a person, unless it was posted already.
+ */
 static EventStatus
 judge(const EventReading *reading, const Payment *payment, bool changed, bool heard)
 {
+	if (reading->wrong_mode && payment->posted_to == NULL)
+		return STATUS_UNMATCHED;
 	switch (reading->nature)
 	{
 		case FACTS_CLOSED:
-			return changed_or_duplicate(changed);
 		case FACTS_LINK:
-			return reading->wrong_mode && payment->posted_to == NULL ?
-				STATUS_UNMATCHED : changed_or_duplicate(changed);
+			return changed_or_duplicate(changed);
 		case FACTS_REVERSAL:
-			if (reading->wrong_mode && payment->posted_to == NULL)
-				return STATUS_UNMATCHED;
 			return facts_heard(&payment->facts) ? changed_or_duplicate(changed) : STATUS_PENDING;
 		case FACTS_SUBSCRIPTION:
-			return reading->reason || reading->wrong_mode ?
-				STATUS_UNMATCHED : changed_or_duplicate(changed);
+			return reading->reason ? STATUS_UNMATCHED : changed_or_duplicate(changed);
 		case FACTS_INVOICE:
 			return judge_invoice(reading, payment, changed, heard);
 		case FACTS_UNPAID:
-			if (payment->facts.paid || is_closed(&payment->facts))
-				return changed_or_duplicate(changed);
-			return reading->wrong_mode ? STATUS_UNMATCHED : STATUS_PENDING;
+			return payment->facts.paid || is_closed(&payment->facts) ?
+				changed_or_duplicate(changed) : STATUS_PENDING;
 		default:
 			return payment->posted_to ? changed_or_duplicate(changed) : STATUS_UNMATCHED;
 	}
@@ -536,10 +537,7 @@ why_pending(const EventReading *reading)
 	return reading->nature == FACTS_INVOICE ? "subscription" : "unpaid";
 }
 
-/*
- * Why an event waits.  Where all that is known is in order, the ledger would not
- * take the credits: no such account, or a balance out of range.
- */
+/* Why an event waits. */
 static const char *
 waiting_reason(const EventReading *reading, EventStatus status, const Payment *payment,
 			   bool create_accounts)
@@ -552,9 +550,7 @@ waiting_reason(const EventReading *reading, EventStatus status, const Payment *p
 		return "mode";
 	if (reading->reason)
 		return reading->reason;
-	if (payment && !facts_known(&payment->facts))
-		return why_unmatched(&payment->facts);
-	return create_accounts ? "credits" : "account";
+	return payment ? why_unmatched(&payment->facts, create_accounts) : NULL;
 }
 
 const char *
@@ -589,7 +585,8 @@ apply(const EventReading *reading, const Settings *settings, PaymentOutcome *out
 		changed = true;
 	if (reading->nature == FACTS_SUBSCRIPTION && changed)
 		tell_invoices(&payment, settings, outcome);
-	outcome->status = judge(reading, &payment, changed, heard);
+	outcome->status = outcome->refused ? STATUS_UNMATCHED :
+		judge(reading, &payment, changed, heard);
 	if (!changed && (outcome->status == STATUS_PENDING || outcome->status == STATUS_UNMATCHED))
 		payment_touch(payment.facts.payment_id);	/* who posts it must see the event */
 	outcome->reason = waiting_reason(reading, outcome->status, &payment,

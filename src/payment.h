@@ -63,6 +63,7 @@ typedef struct PaymentOutcome
 	const char *account_id;		/* whom it was posted to, or NULL */
 	int64		credits;		/* posted by this call, plus or minus */
 	bool		linked;			/* a name was new, but the payment was not */
+	bool		refused;		/* the ledger doesn't take what is due */
 	List	   *settlements;	/* in the order in which they must be made */
 } PaymentOutcome;
 

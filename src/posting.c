@@ -124,7 +124,7 @@ post_reversal(const Payment *payment, int64 credits, const Settings *settings)
 }
 
 /*
- * So many of the credits that a payment brings.  Where it brings several lots
+ * So many of the credits that a payment brings, if only to say that it brings none.  Where it brings several lots
  * they come whole, and what is not due goes back as it would have later on.
  * Returns false if the ledger doesn't take them.
  */
@@ -135,6 +135,8 @@ post_purchase(const Payment *payment, int64 credits, const Settings *settings)
 	PurchasedLot *lots = lots_of(&payment->facts, &n);
 	int64		back = 0;
 
+	if (credits == 0)
+		return ledger_knows(payment->posted_to, settings->create_accounts);
 	if (n == 1)
 		lots[0].credits = credits;
 	else
@@ -169,7 +171,7 @@ posting_insert(Payment *payment, const Settings *settings)
 	}
 	if (payment_insert(payment))
 	{
-		if (post && payment->posted > 0 && !post_purchase(payment, payment->posted, settings))
+		if (post && !post_purchase(payment, payment->posted, settings))
 		{
 			payment->posted = 0;
 			payment->posted_to = NULL;
@@ -196,7 +198,7 @@ post(Payment *payment, int64 difference, int64 back, const Settings *settings)
 	else if (first)
 	{
 		payment->posted_to = unconstify(char *, payment->facts.account_id);
-		if (difference > 0 && !post_purchase(payment, difference, settings))
+		if (!post_purchase(payment, difference, settings))
 		{
 			payment->posted_to = NULL;
 			return false;
@@ -207,22 +209,28 @@ post(Payment *payment, int64 difference, int64 back, const Settings *settings)
 	return true;
 }
 
-int64
-posting_difference(Payment *payment, int64 back, const Settings *settings, bool *first)
+Posted
+posting_difference(Payment *payment, int64 back, const Settings *settings)
 {
 	int64		difference = facts_due(&payment->facts) - payment->posted;
+	Posted		posted = {0};
 
-	*first = payment->posted_to == NULL;
-	if ((*first && !may_post(&payment->facts, settings)) ||
-		!post(payment, difference, back, settings))
+	posted.first = payment->posted_to == NULL;
+	if (posted.first && !may_post(&payment->facts, settings))
+		posted.first = false;
+	else if (!post(payment, difference, back, settings))
 	{
-		*first = false;
-		return 0;
+		posted.first = false;
+		posted.refused = true;
 	}
-	payment->posted += difference;
-	if (*first || difference != 0)
-		payment_write_posted(payment);
-	return difference;
+	else
+	{
+		posted.credits = difference;
+		payment->posted += difference;
+		if (posted.first || difference != 0)
+			payment_write_posted(payment);
+	}
+	return posted;
 }
 
 /*

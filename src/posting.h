@@ -23,13 +23,18 @@
  */
 extern bool posting_insert(Payment *payment, const Settings *settings);
 
+typedef struct Posted
+{
+	int64		credits;		/* plus or minus */
+	bool		first;			/* for the first time, if only as zero */
+	bool		refused;		/* the ledger doesn't take what is due */
+} Posted;
+
 /*
- * Let the ledger hold what is due, and the row say so.  Returns the difference;
- * *first is set if the payment was posted for the first time, if only as zero.
- * 'back' is what facts_back() was before the facts changed.
+ * Let the ledger hold what is due, and the row say so.  'back' is what
+ * facts_back() was before the facts changed.
  */
-extern int64 posting_difference(Payment *payment, int64 back, const Settings *settings,
-								bool *first);
+extern Posted posting_difference(Payment *payment, int64 back, const Settings *settings);
 
 /*
  * A payment that had several names was posted under two of them: keep the one,

@@ -541,6 +541,23 @@ SELECT n, t.damage(statement) AS found FROM (VALUES
 	(17, $$UPDATE stripe_credit.payment SET posted_to = 'zed' WHERE payment_id = 'ch_zed'$$),
 	(18, $$UPDATE stripe_credit.payment SET session_id = 'cs_test_other' WHERE payment_id = 'ch_zed'$$)
 ) AS c (n, statement) ORDER BY n;
+-- what the ledger does not take back is not forgotten: no such account, or a balance out of range
+UPDATE stripe_credit.settings SET create_accounts = false WHERE only_row;
+SELECT t.deliver(t.refund('za1', 'za', 1000)) AS refund, t.deliver(t.session('za', t.meta('zack', NULL, '100'))) AS purchase,
+	t.deliver(t.refund('za2', 'za', 1000, 'failed', '{"id": "re_za1"}')) AS failed;
+SELECT id, account_id, detail FROM stripe_credit.attention WHERE id LIKE 'evt\_za%' ORDER BY 1;
+INSERT INTO stripe_credit.account (account_id) VALUES ('zack');
+SELECT t.short(stripe_credit.replay('evt_za')) AS replayed;
+UPDATE stripe_credit.settings SET create_accounts = true WHERE only_row;
+SELECT t.deliver(t.session('zb', t.meta('zora', NULL, '100'))) AS purchase, t.deliver(t.refund('zb1', 'zb', 1000)) AS refund,
+	(SELECT balance FROM stripe_credit.grant_credits('zora', 9223372036854775800, 'nearly')),
+	t.deliver(t.refund('zb2', 'zb', 1000, 'failed', '{"id": "re_zb1"}')) AS failed;
+SELECT id, account_id, detail FROM stripe_credit.attention WHERE id LIKE 'evt\_zb%';
+SELECT balance FROM stripe_credit.adjust_credits('zora', -1000, 'room', 'room');
+SELECT t.short(stripe_credit.replay('evt_zb2')) AS replayed;
+SELECT balance FROM stripe_credit.balance('zora');
+SELECT * FROM t.waiting() WHERE event_id ~ '^evt_z[ab]';
+
 SELECT * FROM stripe_credit.check_books();
 DROP SCHEMA t CASCADE;
 DROP EXTENSION stripe_credit;

@@ -6,6 +6,7 @@ use warnings;
 use FindBin;
 use lib $FindBin::RealBin;
 
+use JSON::PP;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use StripeCredit::Node;
@@ -44,6 +45,69 @@ sub grants_in
 		ORDER BY o.name, x.grantee::regrole::text COLLATE "C", x.privilege_type});
 }
 
+sub charge_event
+{
+	my ($event_id, %charge) = @_;
+
+	return event(
+		$event_id,
+		$charge{amount_refunded} ? 'charge.refunded' : 'charge.succeeded',
+		{ object => 'charge', amount => 1000, currency => 'usd', paid => JSON::PP::true, %charge });
+}
+
+sub refund_event
+{
+	my ($event_id, %refund) = @_;
+
+	return event(
+		$event_id,
+		'refund.updated',
+		{
+			object => 'refund',
+			created => 1700000000,
+			currency => 'usd',
+			status => 'succeeded',
+			%refund
+		});
+}
+
+sub dispute_event
+{
+	my ($event_id, $status, @transactions) = @_;
+
+	return event(
+		$event_id,
+		'charge.dispute.updated',
+		{
+			id => 'du_1',
+			object => 'dispute',
+			charge => 'ch_dora',
+			amount => 500,
+			currency => 'usd',
+			status => $status,
+			balance_transactions =>
+			  [ map { { id => "txn_$_", amount => $transactions[$_] } } 0 .. $#transactions ]
+		});
+}
+
+sub invoice_line
+{
+	my ($id, %line) = @_;
+
+	return {
+		id => $id,
+		object => 'line_item',
+		currency => 'usd',
+		parent => {
+			type => 'subscription_item_details',
+			subscription_item_details => { proration => JSON::PP::false, subscription => 'sub_emma' }
+		},
+		%line
+	};
+}
+
+sub price { return (pricing => { type => 'price_details', price_details => { price => $_[0] } }) }
+
 # Something in every table, and no setting at its default
 query('postgres', q{
 	CREATE ROLE manager LOGIN;
@@ -58,6 +122,8 @@ query('postgres', q{
 	INSERT INTO stripe_credit.pack
 		(pack_id, name, credits, unit_amount, currency, expires_after, priority, active)
 		VALUES ('Größe "L"', E'tab\there', 30, 100, 'usd', '1 year', 5, false);
+	INSERT INTO stripe_credit.pack (pack_id, credits, price_id, recurring_interval, expires_after)
+		VALUES ('plan', 40, 'price_plan', 'month', '1000 years'), ('extra', 7, 'price_extra', 'month', NULL);
 	INSERT INTO stripe_credit.rate VALUES ('eur', 3, 7);
 	INSERT INTO stripe_credit.payment_link VALUES ('plink_1', 'starter');
 });
@@ -71,14 +137,84 @@ my $expiring = session_event('evt_expiring', account => "Z\x{fc}rich", pack => '
 	object => { customer => 'cus_1' });
 my $pending = session_event('evt_pending', account => 'alice', payment_status => 'unpaid');
 my $unmatched = session_event('evt_unmatched', account => 'bob', pack => 'later');
-my $refund = '{"id": "evt_refund", "object": "event", "type": "charge.refunded", '
-  . '"created": 1700000000, "livemode": false, "data": {"object": {"id": "ch_1"}}}';
+my $refund = charge_event('evt_refund', id => 'ch_unheard', payment_intent => 'pi_unheard',
+	amount_refunded => 300);
+
+# A purchase of which much has gone back, in part by a refund that is still to fail
+my $bought = session_event('evt_bought', payment => 'dora', account => 'dora');
+my @went_back = (
+	charge_event('evt_charge', id => 'ch_dora', payment_intent => 'pi_dora'),
+	refund_event('evt_refunded', id => 're_1', charge => 'ch_dora', amount => 200),
+	refund_event('evt_failing', id => 're_2', charge => 'ch_dora', amount => 100, status => 'pending'),
+	dispute_event('evt_disputed', 'needs_response', -500));
+
+# One that was posted under its session's name before its payment's was known
+my $unnamed = session_event('evt_unnamed', payment => 'frank', account => 'frank',
+	object => { payment_intent => undef });
+my $named = session_event('evt_named', payment => 'frank', account => 'frank');
+
+# A subscription's invoice of two lines, half of it refunded
+my $subscription = session_event('evt_subscription', payment => 'emma', account => 'emma',
+	object => { mode => 'subscription', subscription => 'sub_emma', payment_intent => undef });
+my $invoice = event(
+	'evt_invoice',
+	'invoice.paid',
+	{
+		id => 'in_emma',
+		object => 'invoice',
+		amount_paid => 3000,
+		currency => 'usd',
+		billing_reason => 'subscription_cycle',
+		parent => { type => 'subscription_details', subscription_details => { subscription => 'sub_emma' } },
+		lines => {
+			has_more => JSON::PP::false,
+			data => [
+				invoice_line('il_1', amount => 2000, quantity => 2, price('price_plan')),
+				invoice_line('il_2', amount => 1000, quantity => 1, price('price_extra'))
+			]
+		}
+	});
+my @of_invoice = (
+	charge_event('evt_charge_of_invoice', id => 'ch_emma', payment_intent => 'pi_emma', amount => 3000),
+	event(
+		'evt_invoice_payment',
+		'invoice_payment.paid',
+		{
+			id => 'inpay_1',
+			object => 'invoice_payment',
+			invoice => 'in_emma',
+			payment => { type => 'payment_intent', payment_intent => 'pi_emma' }
+		}),
+	refund_event('evt_refund_of_invoice', id => 're_3', charge => 'ch_emma', amount => 1500));
 
 is(delivered($node, $applied), 'applied', 'a purchase');
 is(delivered($node, $expiring), 'applied', 'a purchase of another account');
 is(delivered($node, $pending), 'pending', 'a delayed payment');
 is(delivered($node, $unmatched), 'unmatched', 'a purchase of an unknown pack');
-is(delivered($node, $refund), 'pending', 'a refund');
+is(delivered($node, $refund), 'pending', 'a refund of an unknown payment');
+is(delivered($node, $bought), 'applied', 'a purchase that will go back');
+query('postgres', q{SELECT stripe_credit.spend('dora', 60)});
+is(delivered($node, $_), 'applied', 'and some of it does') for @went_back;
+is(delivered($node, $unnamed), 'applied', 'a session without its payment');
+is(delivered($node, $named), 'applied', 'and with it');
+is(delivered($node, $invoice), 'pending', 'an invoice');
+is(delivered($node, $subscription), 'applied', 'its subscription');
+is(delivered($node, $_), 'applied', 'and what belongs to it') for @of_invoice;
+is( query('postgres', q{
+		SELECT payment_id || ' ' || posted || coalesce(' as ' || posted_as, '') || ': ' ||
+			(SELECT string_agg(key || ' ' || jsonb_array_length(value), ', ' ORDER BY key COLLATE "C") FROM jsonb_each(details))
+		FROM stripe_credit.payment WHERE details IS NOT NULL AND posted_to IS NOT NULL ORDER BY 1}),
+	"in_emma 43: charges 1, lines 2, refunds 1\npi_dora 20: charges 1, disputes 1, refunds 2, transactions 1",
+	'payments have parts of every kind');
+is( query('postgres', q{
+		SELECT string_agg(payment_id, ' ' ORDER BY payment_id) FROM stripe_credit.payment WHERE same_as IS NOT NULL}),
+	'ch_dora ch_emma ch_unheard cs_test_frank pi_emma', 'and several names');
+is( query('postgres', q{SELECT payment_id || ' is ' || posted_as FROM stripe_credit.payment WHERE posted_as IS NOT NULL}),
+	'pi_frank is cs_test_frank', 'one of them in the ledger under its old name');
+is( query('postgres', q{
+		SELECT string_agg(account_id || ' ' || balance, ', ' ORDER BY account_id) FROM stripe_credit.account
+		WHERE account_id IN ('dora', 'emma', 'frank')}),
+	'dora 0, emma 43, frank 100', 'and what they bought is right');
 query('postgres', q{
 	SELECT stripe_credit.grant_credits('alice', 5, 'welcome', '2100-01-01', 3, '{"why": "first"}');
 	SELECT stripe_credit.adjust_credits('alice', -300, 'mistake', 'twice');
@@ -91,7 +227,8 @@ my $state = state_of($node, 'postgres');
 my $grants = grants_in('postgres');
 like($grants, qr/manager/, 'the administrator has his rights');
 like($grants, qr/clerk/, 'and has granted of them');
-like($state, qr/evt_$_/, "evt_$_ is in the books") for qw(applied expiring pending unmatched refund);
+like($state, qr/evt_$_/, "evt_$_ is in the books")
+  for qw(applied expiring pending unmatched refund bought disputed invoice);
 
 # A dump in each form, and what comes out of it
 $node->command_ok([ 'pg_dump', '-f', "$dir/plain.sql", 'postgres' ], 'pg_dump');
@@ -150,6 +287,31 @@ for my $dbname (qw(plain custom))
 		'applied', "$dbname: the delayed payment comes");
 	is( query($dbname, q{SELECT status FROM stripe_credit.event WHERE event_id = 'evt_pending'}),
 		'applied', "$dbname: and what waited for it waits no more");
+	is(delivered($node, $_, dbname => $dbname), 'duplicate', "$dbname: and what went back is a duplicate")
+	  for @went_back, $named, $subscription, $invoice, @of_invoice;
+	is( delivered($node,
+			refund_event('evt_failed', id => 're_2', charge => 'ch_dora', amount => 100, status => 'failed'),
+			dbname => $dbname),
+		'applied', "$dbname: a refund fails");
+	is(delivered($node, dispute_event('evt_won', 'won', -500, 500), dbname => $dbname),
+		'applied', "$dbname: a dispute is won");
+	is( delivered($node, refund_event('evt_again', id => 're_4', payment_intent => 'pi_emma', amount => 1500),
+			dbname => $dbname),
+		'applied', "$dbname: the rest of the invoice is refunded");
+	is( delivered($node, charge_event('evt_all', id => 'ch_frank', payment_intent => 'pi_frank',
+				amount_refunded => 1000), dbname => $dbname),
+		'applied', "$dbname: so is what is posted under an old name");
+	is( query($dbname, q{
+			SELECT string_agg(account_id || ' ' || balance, ', ' ORDER BY account_id) FROM stripe_credit.account
+			WHERE account_id IN ('dora', 'emma', 'frank')}),
+		'dora 20, emma 0, frank 0', "$dbname: and they have what they paid for");
+	is( query($dbname, q{
+			SELECT string_agg(payment_id || ' ' || posted, ', ' ORDER BY payment_id) FROM stripe_credit.payment
+			WHERE payment_id IN ('pi_dora', 'in_emma', 'pi_frank')}),
+		'in_emma 0, pi_dora 80, pi_frank 0', "$dbname: and so have their payments");
+	is(delivered($node, session_event('evt_heard', payment => 'unheard', account => 'gina'), dbname => $dbname),
+		'applied', "$dbname: a payment comes after its refund");
+	is(query($dbname, q{SELECT balance FROM stripe_credit.balance('gina')}), 70, "$dbname: which counts");
 	query($dbname, q{INSERT INTO stripe_credit.pack (pack_id, credits, unit_amount, currency)
 		VALUES ('later', 7, 1000, 'usd')}, extra_params => [ '-U', 'manager' ]);
 	is(query($dbname, q{SELECT stripe_credit.replay('evt_unmatched') ->> 'status'}),

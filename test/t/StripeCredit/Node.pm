@@ -19,6 +19,7 @@ our @EXPORT = qw(
   install
   literal
   signature
+  event
   session_event
   intent_event
   call
@@ -84,6 +85,7 @@ sub signature
 	return "t=$time,v1=" . hmac_sha256_hex("$time.$body", $options{secret} || SECRET);
 }
 
+# The body of an event
 sub event
 {
 	my ($event_id, $type, $object) = @_;
