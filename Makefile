@@ -11,7 +11,9 @@ EXTENSION = stripe_credit
 EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" $(EXTENSION).control)
 
 MODULE_big = $(EXTENSION)
-OBJS := $(patsubst %.c,%.o,$(sort $(wildcard src/*.c)))
+OBJS := $(patsubst %.c,%.o,$(filter-out src/stripe_credit_curl.c,$(sort $(wildcard src/*.c))))
+# Loaded by the first request to Stripe's API, so that no other backend maps libcurl.
+MODULES = src/stripe_credit_curl
 DATA := $(sort $(wildcard sql/*.sql))
 
 PG_CPPFLAGS = -Isrc -DSTRIPE_CREDIT_VERSION='"$(EXTVERSION)"'
@@ -65,6 +67,8 @@ endif
 # of dependencies can be wrong.
 $(OBJS): $(wildcard src/*.h) $(EXTENSION).control
 $(MODULE_big)$(DLSUFFIX): src/exports.map
+$(addsuffix .o,$(MODULES)): $(wildcard src/*.h)
+$(addsuffix $(DLSUFFIX),$(MODULES)): LDFLAGS_SL += -lcurl
 
 .PHONY: $(STANDALONE)
 

@@ -151,6 +151,20 @@ CREATE FUNCTION stripe_credit.remove_webhook_secret(id integer) RETURNS void
 	AS 'MODULE_PATHNAME', 'stripe_credit_remove_webhook_secret';
 COMMENT ON FUNCTION stripe_credit.remove_webhook_secret(integer) IS 'removes a webhook secret by the id that add_webhook_secret returned';
 
+CREATE TABLE stripe_credit.api_key (
+	livemode boolean PRIMARY KEY,
+	secret text NOT NULL,
+	created_at timestamptz NOT NULL DEFAULT pg_catalog.now()
+);
+COMMENT ON TABLE stripe_credit.api_key IS 'Stripe''s API keys, one per mode, or references to them; never dumped';
+COMMENT ON COLUMN stripe_credit.api_key.secret IS 'file:, env: or vault: reference, or the key itself';
+
+CREATE FUNCTION stripe_credit.set_api_key(secret text) RETURNS void
+	LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'stripe_credit_set_api_key';
+COMMENT ON FUNCTION stripe_credit.set_api_key(text) IS
+	'sets the API key of the mode that its prefix names, or a file:, env: or vault: reference to it';
+
 ----------------------------------------------------------------------
 -- Catalogue
 ----------------------------------------------------------------------
@@ -431,17 +445,571 @@ CREATE FUNCTION stripe_credit.webhook_bytes(payload bytea, signature text) RETUR
 COMMENT ON FUNCTION stripe_credit.webhook_bytes(bytea, text) IS
 	'webhook() for drivers that hand over the raw body as bytes';
 
-CREATE FUNCTION stripe_credit.replay(event_id text) RETURNS jsonb
-	LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+CREATE FUNCTION stripe_credit.replay_kept(event_id text) RETURNS jsonb
+	LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 	AS 'MODULE_PATHNAME', 'stripe_credit_replay';
-COMMENT ON FUNCTION stripe_credit.replay(text) IS
-	'applies an event that waits, from its payload or its facts, as if it were delivered again';
+COMMENT ON FUNCTION stripe_credit.replay_kept(text) IS
+	'internal: applies an event that waits, from its payload or its facts, as if it were delivered again';
 
 CREATE FUNCTION stripe_credit.resolve(event_id text, account_id text, credits bigint) RETURNS jsonb
 	LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 	AS 'MODULE_PATHNAME', 'stripe_credit_resolve';
 COMMENT ON FUNCTION stripe_credit.resolve(text, text, bigint) IS
 	'says whose an unmatched event is and how many credits it is worth';
+
+----------------------------------------------------------------------
+-- Stripe's API
+--
+-- What is asked comes before any account is locked; what comes back is applied
+-- by the road that webhooks take, so it makes no difference which comes first.
+----------------------------------------------------------------------
+
+CREATE FUNCTION stripe_credit.stripe_request(method text, path text, params jsonb DEFAULT '{}', idempotency_key text DEFAULT NULL)
+	RETURNS jsonb
+	LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'stripe_credit_request';
+COMMENT ON FUNCTION stripe_credit.stripe_request(text, text, jsonb, text) IS
+	'any request to Stripe''s API, by GET, POST or DELETE: answers the object that Stripe does';
+
+CREATE FUNCTION stripe_credit.stripe_fetch(method text, path text, params jsonb DEFAULT '{}', idempotency_key text DEFAULT NULL,
+		OUT body jsonb, OUT answered_at timestamptz)
+	LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'stripe_credit_fetch';
+COMMENT ON FUNCTION stripe_credit.stripe_fetch(text, text, jsonb, text) IS
+	'internal: a request to Stripe''s API, whose body is NULL if Stripe has no such object, and when Stripe answered';
+
+CREATE FUNCTION stripe_credit.apply_event(event jsonb) RETURNS jsonb
+	LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'stripe_credit_apply_event';
+COMMENT ON FUNCTION stripe_credit.apply_event(jsonb) IS
+	'internal: applies an event that came from Stripe''s API';
+
+CREATE FUNCTION stripe_credit.apply_object(type text, object jsonb, at timestamptz) RETURNS jsonb
+	LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'stripe_credit_apply_object';
+COMMENT ON FUNCTION stripe_credit.apply_object(text, jsonb, timestamptz) IS
+	'internal: applies what an object of Stripe''s says, as an event of that type and time would';
+
+CREATE TABLE stripe_credit.checkout (
+	session_id text COLLATE "C" PRIMARY KEY,
+	account_id text COLLATE "C" NOT NULL,
+	idempotency_key text COLLATE "C",
+	livemode boolean NOT NULL,
+	pack_id text COLLATE "C" NOT NULL,
+	quantity integer NOT NULL,
+	credits bigint NOT NULL,
+	amount bigint,
+	currency text COLLATE "C",
+	url text,
+	expires_at timestamptz,
+	status text COLLATE "C" NOT NULL DEFAULT 'open',
+	request jsonb NOT NULL,
+	created_at timestamptz NOT NULL DEFAULT pg_catalog.now()
+);
+CREATE UNIQUE INDEX checkout_idempotency_key ON stripe_credit.checkout (account_id, livemode, idempotency_key)
+	WHERE idempotency_key IS NOT NULL;
+COMMENT ON TABLE stripe_credit.checkout IS 'the Checkout Sessions that create_checkout() made';
+COMMENT ON COLUMN stripe_credit.checkout.credits IS 'what it brings once it is paid; of a subscription each invoice';
+COMMENT ON COLUMN stripe_credit.checkout.amount IS 'what the buyer pays, in minor units, before discounts, tax and shipping';
+COMMENT ON COLUMN stripe_credit.checkout.status IS 'open, complete or expired, as far as is known';
+COMMENT ON COLUMN stripe_credit.checkout.request IS 'the arguments, to tell whether a key is used again for the same';
+
+-- The unit that a pack is sold as, in Stripe's words.
+CREATE FUNCTION stripe_credit.line_item(pack stripe_credit.pack, quantity integer) RETURNS jsonb
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+	AS $$
+	SELECT jsonb_build_object('quantity', quantity) || CASE
+		WHEN pack.price_id IS NOT NULL THEN jsonb_build_object('price', pack.price_id)
+		ELSE jsonb_build_object('price_data', jsonb_strip_nulls(jsonb_build_object(
+			'currency', pack.currency, 'unit_amount', pack.unit_amount,
+			'product_data', jsonb_build_object('name', coalesce(nullif(pack.name, ''), pack.pack_id)),
+			'recurring', CASE WHEN pack.recurring_interval IS NOT NULL
+				THEN jsonb_build_object('interval', pack.recurring_interval) END))) END
+$$;
+COMMENT ON FUNCTION stripe_credit.line_item(stripe_credit.pack, integer) IS
+	'internal: a pack as a line item of a Checkout Session';
+
+-- The order, which travels with the money.
+CREATE FUNCTION stripe_credit.order_metadata(account_id text, pack stripe_credit.pack, quantity integer) RETURNS jsonb
+	LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+	AS $$
+	SELECT jsonb_strip_nulls(jsonb_build_object(
+		'stripe_credit_install', s.install_id::text, 'stripe_credit_account', account_id,
+		'stripe_credit_pack', pack.pack_id, 'stripe_credit_credits', pack.credits::text,
+		'stripe_credit_quantity', quantity::text,
+		'stripe_credit_unit_amount', CASE WHEN pack.recurring_interval IS NOT NULL THEN pack.unit_amount::text END,
+		'stripe_credit_currency', CASE WHEN pack.recurring_interval IS NOT NULL THEN pack.currency END))
+	FROM stripe_credit.settings s
+$$;
+COMMENT ON FUNCTION stripe_credit.order_metadata(text, stripe_credit.pack, integer) IS
+	'internal: the metadata by which webhooks know what was bought, and by whom';
+
+-- Raises 22023 for what would change whom the money is for, or what for.
+CREATE FUNCTION stripe_credit.check_params(params jsonb) RETURNS void
+	LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+	AS $$
+DECLARE
+	key text;
+BEGIN
+	IF params IS NULL OR jsonb_typeof(params) <> 'object' THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'params must be a JSON object';
+	END IF;
+	FOR key IN SELECT jsonb_object_keys(params) LOOP
+		IF key !~ '^[a-z0-9_]+$' THEN
+			RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'params must have plain names';
+		ELSIF key IN ('line_items', 'mode', 'client_reference_id', 'customer') THEN
+			RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+				MESSAGE = 'params must not change what is sold, or to whom',
+				DETAIL = format('%s is set by the pack and the account.', key);
+		END IF;
+	END LOOP;
+	IF jsonb_path_exists(params, '$.** ? (@.type() == "object").keyvalue() ? (@.key starts with "stripe_credit_")') THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+			MESSAGE = 'params must not change what is sold, or to whom',
+			DETAIL = 'Names that begin with stripe_credit_ are taken.';
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION stripe_credit.check_params(jsonb) IS
+	'internal: refuses params of create_checkout that would change what is sold, or to whom';
+
+-- Objects of b go into those of a, one level deep: metadata beside metadata.
+CREATE FUNCTION stripe_credit.merge_params(a jsonb, b jsonb) RETURNS jsonb
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+	AS $$
+	SELECT coalesce(jsonb_object_agg(key, CASE
+		WHEN jsonb_typeof(a->key) = 'object' AND jsonb_typeof(b->key) = 'object'
+			AND jsonb_typeof(a->key->'metadata') = 'object' AND jsonb_typeof(b->key->'metadata') = 'object'
+			THEN (b->key) || (a->key) || jsonb_build_object('metadata', (b->key->'metadata') || (a->key->'metadata'))
+		WHEN jsonb_typeof(a->key) = 'object' AND jsonb_typeof(b->key) = 'object' THEN (b->key) || (a->key)
+		WHEN b ? key THEN b->key
+		ELSE a->key END), '{}')
+	FROM (SELECT jsonb_object_keys(a) UNION SELECT jsonb_object_keys(b)) k (key)
+$$;
+COMMENT ON FUNCTION stripe_credit.merge_params(jsonb, jsonb) IS
+	'internal: what a caller adds to a request, which changes nothing of what we say in it';
+
+-- Stripe's idempotency key for one of ours; without, each call has its own.
+CREATE FUNCTION stripe_credit.stripe_key(operation text, subject text, idempotency_key text) RETURNS text
+	LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+	AS $$
+	SELECT CASE WHEN idempotency_key IS NOT NULL THEN 'stripe_credit_' || encode(sha256(convert_to(
+			concat_ws(chr(1), s.install_id, s.mode, operation, subject, idempotency_key), 'UTF8')), 'hex') END
+	FROM stripe_credit.settings s
+$$;
+COMMENT ON FUNCTION stripe_credit.stripe_key(text, text, text) IS
+	'internal: the idempotency key that Stripe is given for a caller''s own';
+
+CREATE TABLE stripe_credit.customer (
+	account_id text COLLATE "C" NOT NULL,
+	livemode boolean NOT NULL,
+	customer_id text COLLATE "C" NOT NULL,
+	created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+	PRIMARY KEY (account_id, livemode)
+);
+COMMENT ON TABLE stripe_credit.customer IS 'the Stripe customer of an account, where it has one';
+
+-- What came of a request for a session: the same row, however often it is asked for.
+CREATE FUNCTION stripe_credit.keep_checkout(session jsonb, account_id text, idempotency_key text, pack stripe_credit.pack,
+		quantity integer, credits bigint, asked jsonb) RETURNS stripe_credit.checkout
+	LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+	AS $$
+DECLARE
+	kept stripe_credit.checkout;
+BEGIN
+	IF coalesce(session->>'id' !~ '^cs_[A-Za-z0-9_]{1,250}$', true) OR coalesce(session->>'expires_at' !~ '^[0-9]{1,12}$', false)
+		OR coalesce(session->>'amount_subtotal' !~ '^[0-9]{1,18}$', false) OR jsonb_typeof(session->'livemode') IS DISTINCT FROM 'boolean'
+	THEN
+		RAISE EXCEPTION USING ERRCODE = 'PT502', MESSAGE = 'Stripe''s answer can''t be used',
+			DETAIL = 'It is no Checkout Session.';
+	END IF;
+	INSERT INTO stripe_credit.checkout AS c (session_id, account_id, idempotency_key, livemode, pack_id, quantity, credits,
+			amount, currency, url, expires_at, request)
+		VALUES (session->>'id', keep_checkout.account_id, keep_checkout.idempotency_key, (session->>'livemode')::boolean,
+			pack.pack_id, keep_checkout.quantity, keep_checkout.credits,
+			coalesce((session->>'amount_subtotal')::bigint, pack.unit_amount * keep_checkout.quantity),
+			coalesce(session->>'currency', pack.currency), session->>'url',
+			to_timestamp((session->>'expires_at')::double precision), asked)
+		ON CONFLICT DO NOTHING;
+	SELECT c.* INTO STRICT kept FROM stripe_credit.checkout c WHERE c.session_id = session->>'id';
+	RETURN kept;
+END
+$$;
+COMMENT ON FUNCTION stripe_credit.keep_checkout(jsonb, text, text, stripe_credit.pack, integer, bigint, jsonb) IS
+	'internal: writes down a Checkout Session that Stripe has made';
+
+CREATE FUNCTION stripe_credit.create_checkout(account_id text, pack_id text, quantity integer DEFAULT 1, success_url text DEFAULT NULL,
+		cancel_url text DEFAULT NULL, customer_email text DEFAULT NULL, idempotency_key text DEFAULT NULL, params jsonb DEFAULT '{}',
+		OUT session_id text, OUT url text, OUT expires_at timestamptz, OUT credits bigint, OUT amount bigint, OUT currency text,
+		OUT livemode boolean)
+	LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	AS $$
+#variable_conflict use_column
+DECLARE
+	settings stripe_credit.settings;
+	sold stripe_credit.pack;
+	known stripe_credit.checkout;
+	asked jsonb;
+	request jsonb;
+	customer text;
+	session jsonb;
+BEGIN
+	IF create_checkout.account_id IS NULL OR NOT stripe_credit.is_key(create_checkout.account_id) THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'account_id is not valid',
+			DETAIL = 'It must be 1 to 200 bytes without control characters or a space at either end.';
+	ELSIF create_checkout.idempotency_key IS NOT NULL AND NOT stripe_credit.is_key(create_checkout.idempotency_key) THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'idempotency_key is not valid',
+			DETAIL = 'It must be 1 to 200 bytes without control characters or a space at either end.';
+	ELSIF create_checkout.quantity IS NULL OR create_checkout.quantity < 1 THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'quantity must be greater than zero';
+	END IF;
+	PERFORM stripe_credit.check_params(create_checkout.params);
+	SELECT s.* INTO STRICT settings FROM stripe_credit.settings s;
+	asked := jsonb_strip_nulls(jsonb_build_object('pack_id', create_checkout.pack_id, 'quantity', create_checkout.quantity,
+		'success_url', create_checkout.success_url, 'cancel_url', create_checkout.cancel_url,
+		'customer_email', create_checkout.customer_email)) || jsonb_build_object('params', create_checkout.params);
+
+	SELECT c.* INTO known FROM stripe_credit.checkout c
+	WHERE c.account_id = create_checkout.account_id AND c.livemode = (settings.mode = 'live')
+	  AND c.idempotency_key = create_checkout.idempotency_key;
+	IF NOT FOUND THEN
+		SELECT p.* INTO sold FROM stripe_credit.pack p WHERE p.pack_id = create_checkout.pack_id AND p.active;
+		IF NOT FOUND THEN
+			RAISE EXCEPTION USING ERRCODE = 'PT404', MESSAGE = 'unknown pack';
+		END IF;
+		SELECT c.customer_id INTO customer FROM stripe_credit.customer c
+		WHERE c.account_id = create_checkout.account_id AND c.livemode = (settings.mode = 'live');
+
+		credits := sold.credits * create_checkout.quantity;
+		request := jsonb_strip_nulls(jsonb_build_object(
+			'mode', CASE WHEN sold.recurring_interval IS NULL THEN 'payment' ELSE 'subscription' END,
+			'line_items', jsonb_build_array(stripe_credit.line_item(sold, create_checkout.quantity)),
+			'client_reference_id', create_checkout.account_id,
+			'metadata', stripe_credit.order_metadata(create_checkout.account_id, sold, create_checkout.quantity),
+			'customer', customer,
+			'customer_email', CASE WHEN customer IS NULL THEN create_checkout.customer_email END,
+			'success_url', coalesce(create_checkout.success_url, settings.success_url),
+			'cancel_url', coalesce(create_checkout.cancel_url, settings.cancel_url)))
+			|| jsonb_build_object(CASE WHEN sold.recurring_interval IS NULL THEN 'payment_intent_data' ELSE 'subscription_data' END,
+				jsonb_build_object('metadata',
+					stripe_credit.order_metadata(create_checkout.account_id, sold, create_checkout.quantity)));
+		request := stripe_credit.merge_params(request, create_checkout.params);
+		IF NOT request ?| '{success_url,return_url,ui_mode}' THEN
+			RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = 'no success_url',
+				HINT = 'Set stripe_credit.settings.success_url, or pass one.';
+		END IF;
+		session := stripe_credit.stripe_request('POST', '/v1/checkout/sessions', request,
+			stripe_credit.stripe_key('checkout', create_checkout.account_id, create_checkout.idempotency_key));
+		known := stripe_credit.keep_checkout(session, create_checkout.account_id, create_checkout.idempotency_key, sold,
+			create_checkout.quantity, credits, asked);
+	ELSIF known.request <> asked THEN
+		RAISE EXCEPTION USING ERRCODE = 'PT409', MESSAGE = 'idempotency key was used for something else';
+	END IF;
+	session_id := known.session_id;
+	url := known.url;
+	expires_at := known.expires_at;
+	credits := known.credits;
+	amount := known.amount;
+	currency := known.currency;
+	livemode := known.livemode;
+END
+$$;
+COMMENT ON FUNCTION stripe_credit.create_checkout(text, text, integer, text, text, text, text, jsonb) IS
+	'makes a Checkout Session by which an account buys a pack, and returns where to send the buyer; with a key that was used, the session that it made';
+
+-- Confirmed before, or asked and applied: what has not been paid is pending.
+CREATE FUNCTION stripe_credit.confirm_checkout(session_id text) RETURNS jsonb
+	LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	AS $$
+DECLARE
+	paid record;
+	fetched record;
+	answer jsonb;
+BEGIN
+	IF confirm_checkout.session_id IS NULL OR confirm_checkout.session_id !~ '^cs_[A-Za-z0-9_]{1,250}$' THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'session_id is not valid';
+	END IF;
+	SELECT p.payment_id, p.posted_to, p.posted INTO paid FROM stripe_credit.payment p
+	WHERE p.session_id = confirm_checkout.session_id AND p.subscription_id IS NULL AND p.posted_to IS NOT NULL;
+	IF FOUND THEN
+		RETURN jsonb_build_object('ok', true, 'session', confirm_checkout.session_id, 'status', 'duplicate',
+			'payment', paid.payment_id, 'account', paid.posted_to, 'credits', paid.posted);
+	END IF;
+	SELECT f.body, f.answered_at INTO fetched
+	FROM stripe_credit.stripe_fetch('GET', '/v1/checkout/sessions/' || confirm_checkout.session_id) f;
+	IF fetched.body IS NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'PT404', MESSAGE = 'unknown session';
+	END IF;
+	answer := stripe_credit.apply_object(CASE fetched.body->>'status' WHEN 'expired' THEN 'checkout.session.expired'
+		ELSE 'checkout.session.completed' END, fetched.body, fetched.answered_at);
+	UPDATE stripe_credit.checkout c SET status = fetched.body->>'status'
+	WHERE c.session_id = confirm_checkout.session_id AND c.status <> fetched.body->>'status';
+	RETURN answer || jsonb_build_object('session', confirm_checkout.session_id);
+END
+$$;
+COMMENT ON FUNCTION stripe_credit.confirm_checkout(text) IS
+	'for the page that the buyer comes back to: asks Stripe whether a session was paid, and credits it as its webhook does';
+
+CREATE FUNCTION stripe_credit.expire_checkout(session_id text) RETURNS jsonb
+	LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	AS $$
+DECLARE
+	fetched record;
+BEGIN
+	IF expire_checkout.session_id IS NULL OR expire_checkout.session_id !~ '^cs_[A-Za-z0-9_]{1,250}$' THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'session_id is not valid';
+	END IF;
+	SELECT f.body, f.answered_at INTO fetched
+	FROM stripe_credit.stripe_fetch('POST', '/v1/checkout/sessions/' || expire_checkout.session_id || '/expire') f;
+	IF fetched.body IS NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'PT404', MESSAGE = 'unknown session';
+	END IF;
+	UPDATE stripe_credit.checkout c SET status = 'expired'
+	WHERE c.session_id = expire_checkout.session_id AND c.status <> 'expired';
+	RETURN stripe_credit.apply_object('checkout.session.expired', fetched.body, fetched.answered_at)
+		|| jsonb_build_object('session', expire_checkout.session_id);
+END
+$$;
+COMMENT ON FUNCTION stripe_credit.expire_checkout(text) IS
+	'closes a Checkout Session that is still open, so that nobody can pay it any more';
+
+CREATE FUNCTION stripe_credit.customer_portal(account_id text, return_url text DEFAULT NULL) RETURNS text
+	LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	AS $$
+DECLARE
+	customer text;
+	url text;
+BEGIN
+	IF customer_portal.account_id IS NULL OR NOT stripe_credit.is_key(customer_portal.account_id) THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'account_id is not valid',
+			DETAIL = 'It must be 1 to 200 bytes without control characters or a space at either end.';
+	END IF;
+	SELECT c.customer_id INTO customer FROM stripe_credit.customer c
+	WHERE c.account_id = customer_portal.account_id
+	  AND c.livemode = (SELECT s.mode = 'live' FROM stripe_credit.settings s);
+	IF NOT FOUND THEN
+		RAISE EXCEPTION USING ERRCODE = 'PT404', MESSAGE = 'account has no Stripe customer';
+	END IF;
+	url := stripe_credit.stripe_request('POST', '/v1/billing_portal/sessions', jsonb_strip_nulls(
+		jsonb_build_object('customer', customer, 'return_url', customer_portal.return_url)))->>'url';
+	IF url IS NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'PT502', MESSAGE = 'Stripe''s answer can''t be used';
+	END IF;
+	RETURN url;
+END
+$$;
+COMMENT ON FUNCTION stripe_credit.customer_portal(text, text) IS
+	'where an account''s buyer finds his cards and invoices, and cancels a subscription';
+
+CREATE FUNCTION stripe_credit.refund_payment(payment_id text, amount bigint DEFAULT NULL, reason text DEFAULT NULL,
+		idempotency_key text DEFAULT NULL) RETURNS jsonb
+	LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	AS $$
+DECLARE
+	intent text;
+	fetched record;
+BEGIN
+	IF refund_payment.amount < 1 THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'amount must be greater than zero';
+	ELSIF refund_payment.idempotency_key IS NOT NULL AND NOT stripe_credit.is_key(refund_payment.idempotency_key) THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'idempotency_key is not valid',
+			DETAIL = 'It must be 1 to 200 bytes without control characters or a space at either end.';
+	END IF;
+	-- the payment intent is the payment, or one of its names
+	SELECT p.payment_id INTO intent FROM stripe_credit.payment p
+	WHERE (p.payment_id = refund_payment.payment_id OR p.same_as = refund_payment.payment_id)
+	  AND p.payment_id LIKE 'pi\_%'
+	ORDER BY p.payment_id = refund_payment.payment_id DESC, p.payment_id LIMIT 1;
+	IF NOT FOUND THEN
+		RAISE EXCEPTION USING ERRCODE = 'PT404', MESSAGE = 'unknown payment',
+			DETAIL = 'No payment intent of that payment was heard of.';
+	END IF;
+	SELECT f.body, f.answered_at INTO fetched
+	FROM stripe_credit.stripe_fetch('POST', '/v1/refunds', jsonb_strip_nulls(jsonb_build_object('payment_intent', intent,
+			'amount', refund_payment.amount, 'reason', refund_payment.reason)),
+		stripe_credit.stripe_key('refund', intent, refund_payment.idempotency_key)) f;
+	IF fetched.body IS NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'PT404', MESSAGE = 'unknown payment', DETAIL = 'Stripe does not know it.';
+	END IF;
+	RETURN stripe_credit.apply_object('refund.created', fetched.body, fetched.answered_at)
+		|| jsonb_build_object('refund', fetched.body->'id', 'refund_status', fetched.body->'status');
+END
+$$;
+COMMENT ON FUNCTION stripe_credit.refund_payment(text, bigint, text, text) IS
+	'refunds a payment by Stripe, in whole or in part, and takes back its credits at once';
+
+-- All lines of an invoice, of which its event holds the first; NULL if they are too many.
+CREATE FUNCTION stripe_credit.invoice_lines(invoice_id text) RETURNS jsonb
+	LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+	AS $$
+DECLARE
+	page jsonb;
+	lines jsonb := '[]';
+BEGIN
+	LOOP
+		page := stripe_credit.stripe_request('GET', '/v1/invoices/' || invoice_id || '/lines', jsonb_strip_nulls(
+			jsonb_build_object('limit', 100, 'starting_after', lines->-1->'id')));
+		lines := lines || coalesce(page->'data', '[]');
+		IF page->'has_more' IS DISTINCT FROM 'true' THEN
+			RETURN lines;
+		ELSIF jsonb_array_length(lines) >= 100 OR jsonb_array_length(page->'data') = 0 THEN
+			RETURN NULL;
+		END IF;
+	END LOOP;
+END
+$$;
+COMMENT ON FUNCTION stripe_credit.invoice_lines(text) IS
+	'internal: all lines of an invoice, fetched from Stripe';
+
+CREATE FUNCTION stripe_credit.replay(event_id text) RETURNS jsonb
+	LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	AS $$
+DECLARE
+	kept record;
+	event jsonb;
+	lines jsonb;
+BEGIN
+	SELECT e.reason, coalesce(e.payload, e.facts) AS body INTO kept FROM stripe_credit.event e
+	WHERE e.event_id = replay.event_id;
+	IF FOUND AND kept.reason = 'lines' AND kept.body IS NOT NULL AND stripe_credit.has_api_key() THEN
+		event := kept.body::jsonb;
+		lines := stripe_credit.invoice_lines(event #>> '{data,object,id}');
+		IF lines IS NOT NULL THEN
+			RETURN stripe_credit.apply_event(jsonb_set(event, '{data,object,lines}',
+				jsonb_build_object('has_more', false, 'data', lines)));
+		END IF;
+	ELSIF NOT FOUND AND replay.event_id ~ '^evt_[A-Za-z0-9_]{1,250}$' AND stripe_credit.has_api_key() THEN
+		SELECT f.body INTO event FROM stripe_credit.stripe_fetch('GET', '/v1/events/' || replay.event_id) f;
+		IF event IS NOT NULL THEN
+			RETURN stripe_credit.apply_event(event);
+		END IF;
+	END IF;
+	RETURN stripe_credit.replay_kept(replay.event_id);
+END
+$$;
+COMMENT ON FUNCTION stripe_credit.replay(text) IS
+	'applies an event again that waits, as if it were delivered again; what is not kept of it is fetched from Stripe';
+
+CREATE FUNCTION stripe_credit.has_api_key() RETURNS boolean
+	LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+	AS $$
+	SELECT EXISTS (SELECT FROM stripe_credit.api_key k JOIN stripe_credit.settings s ON k.livemode = (s.mode = 'live'))
+$$;
+COMMENT ON FUNCTION stripe_credit.has_api_key() IS 'internal: whether there is an API key for the present mode';
+
+CREATE TABLE stripe_credit.backfill_position (
+	livemode boolean PRIMARY KEY,
+	done_until timestamptz NOT NULL
+);
+COMMENT ON TABLE stripe_credit.backfill_position IS 'up to when backfill() has seen all events, by Stripe''s clock';
+
+-- The events of a while, oldest first.  Stripe lists the newest first and a hundred
+-- at once: if there are more, NULL, unless the while can't be shorter.
+CREATE FUNCTION stripe_credit.fetch_events(since timestamptz, before timestamptz) RETURNS jsonb[]
+	LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+	AS $$
+DECLARE
+	page jsonb;
+	events jsonb[] := '{}';
+BEGIN
+	LOOP
+		page := stripe_credit.stripe_request('GET', '/v1/events', jsonb_strip_nulls(jsonb_build_object(
+			'limit', 100, 'starting_after', events[1]->'id',
+			'created', jsonb_build_object('gte', extract(epoch FROM since)::bigint, 'lt', extract(epoch FROM before)::bigint),
+			'types', '["checkout.session.completed", "checkout.session.async_payment_succeeded",
+				"checkout.session.async_payment_failed", "checkout.session.expired", "payment_intent.succeeded",
+				"charge.succeeded", "charge.updated", "charge.refunded", "charge.refund.updated", "refund.created",
+				"refund.updated", "refund.failed", "charge.dispute.created", "charge.dispute.updated",
+				"charge.dispute.closed", "charge.dispute.funds_withdrawn", "charge.dispute.funds_reinstated",
+				"invoice.paid", "invoice_payment.paid"]'::jsonb)));
+		IF jsonb_typeof(page->'data') IS DISTINCT FROM 'array' THEN
+			RAISE EXCEPTION USING ERRCODE = 'PT502', MESSAGE = 'Stripe''s answer can''t be used',
+				DETAIL = 'It is no list.';
+		END IF;
+		events := (SELECT coalesce(array_agg(d.event ORDER BY d.n DESC), '{}')
+				   FROM jsonb_array_elements(page->'data') WITH ORDINALITY d (event, n)) || events;
+		IF page->'has_more' IS DISTINCT FROM 'true' OR jsonb_array_length(page->'data') = 0 THEN
+			RETURN events;
+		ELSIF before - since > '1 second' THEN
+			RETURN NULL;
+		END IF;
+	END LOOP;
+END
+$$;
+COMMENT ON FUNCTION stripe_credit.fetch_events(timestamptz, timestamptz) IS
+	'internal: the events of a while, fetched from Stripe, oldest first; NULL if they are more than a page';
+
+-- Applied as by a webhook, but without waiting long for anybody: this transaction
+-- holds what the events before it locked.  NULL: somebody is at it.
+CREATE FUNCTION stripe_credit.apply_unless_locked(event jsonb) RETURNS text
+	LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET lock_timeout = '100ms'
+	AS $$
+BEGIN
+	RETURN stripe_credit.apply_event(event)->>'status';
+EXCEPTION
+	WHEN lock_not_available OR deadlock_detected THEN
+		RETURN NULL;
+	WHEN SQLSTATE 'PT400' THEN
+		RAISE WARNING USING MESSAGE = format('could not apply event %s', event->>'id'), DETAIL = 'It is no event that can be read.';
+		RETURN 'ignored';
+END
+$$;
+COMMENT ON FUNCTION stripe_credit.apply_unless_locked(jsonb) IS
+	'internal: applies an event that came from Stripe''s API, unless somebody has it locked';
+
+CREATE FUNCTION stripe_credit.backfill(since interval DEFAULT '3 days', max_events integer DEFAULT 500,
+		OUT fetched integer, OUT applied integer, OUT complete boolean)
+	LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	AS $$
+DECLARE
+	live boolean := (SELECT s.mode = 'live' FROM stripe_credit.settings s);
+	-- what happens in the last minute is left to the next call, since clocks differ
+	finish timestamptz := date_trunc('second', clock_timestamp()) - '1 minute'::interval;
+	place timestamptz;
+	step interval;
+	page jsonb[];
+	events jsonb[] := '{}';
+	event jsonb;
+	status text;
+BEGIN
+	IF backfill.since IS NULL OR backfill.since <= '0' OR backfill.since > '30 days' THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'since must be between zero and 30 days',
+			DETAIL = 'Stripe keeps events for 30 days.';
+	ELSIF max_events IS NULL OR max_events < 1 THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'max_events must be greater than zero';
+	END IF;
+	place := greatest(finish - backfill.since,
+		(SELECT b.done_until FROM stripe_credit.backfill_position b WHERE b.livemode = live));
+	step := finish - place;
+	-- all requests come before the first account is touched
+	WHILE place < finish AND cardinality(events) < max_events LOOP
+		page := stripe_credit.fetch_events(place, least(place + step, finish));
+		IF page IS NULL THEN
+			step := greatest(date_trunc('second', step / 4), '1 second');
+		ELSE
+			events := events || page;
+			place := least(place + step, finish);
+			step := CASE WHEN cardinality(page) < 30 THEN step * 2 ELSE step END;
+		END IF;
+	END LOOP;
+
+	fetched := cardinality(events);
+	applied := 0;
+	FOREACH event IN ARRAY events LOOP
+		status := stripe_credit.apply_unless_locked(event);
+		applied := applied + (status IS NOT DISTINCT FROM 'applied')::integer;
+		IF status IS NULL THEN
+			place := least(place, to_timestamp((event->>'created')::double precision));
+		END IF;
+	END LOOP;
+	INSERT INTO stripe_credit.backfill_position AS b (livemode, done_until) VALUES (live, place)
+		ON CONFLICT ON CONSTRAINT backfill_position_pkey DO UPDATE SET done_until = excluded.done_until
+		WHERE b.done_until < excluded.done_until;
+	complete := place >= finish;
+END
+$$;
+COMMENT ON FUNCTION stripe_credit.backfill(interval, integer) IS
+	'fetches events from Stripe that webhooks may have missed, and applies them, oldest first; call it again until it is complete';
 
 ----------------------------------------------------------------------
 -- Credits
@@ -927,9 +1495,11 @@ BEGIN
 	EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON stripe_credit.pack, stripe_credit.rate, '
 				   'stripe_credit.payment_link TO %I WITH GRANT OPTION', role);
 	EXECUTE format('GRANT SELECT ON stripe_credit.account, stripe_credit.ledger, stripe_credit.lot, '
-				   'stripe_credit.hold, stripe_credit.event, stripe_credit.payment, stripe_credit.attention TO %I WITH GRANT OPTION', role);
+				   'stripe_credit.hold, stripe_credit.event, stripe_credit.payment, stripe_credit.checkout, '
+				   'stripe_credit.customer, stripe_credit.attention TO %I WITH GRANT OPTION', role);
 	EXECUTE format('GRANT INSERT (account_id, low_balance), UPDATE (low_balance) ON stripe_credit.account TO %I', role);
 	EXECUTE format('GRANT SELECT (id, valid_until, created_at) ON stripe_credit.webhook_secret TO %I', role);
+	EXECUTE format('GRANT SELECT (livemode, created_at) ON stripe_credit.api_key TO %I', role);
 END
 $$;
 COMMENT ON FUNCTION stripe_credit.administer(name) IS
@@ -945,6 +1515,7 @@ BEGIN
 	EXECUTE format('REVOKE ALL ON ALL TABLES IN SCHEMA stripe_credit FROM %I CASCADE', role);
 	EXECUTE format('REVOKE INSERT (account_id, low_balance), UPDATE (low_balance) ON stripe_credit.account FROM %I CASCADE', role);
 	EXECUTE format('REVOKE SELECT (id, valid_until, created_at) ON stripe_credit.webhook_secret FROM %I CASCADE', role);
+	EXECUTE format('REVOKE SELECT (livemode, created_at) ON stripe_credit.api_key FROM %I CASCADE', role);
 	EXECUTE format('REVOKE ALL ON ALL FUNCTIONS IN SCHEMA stripe_credit FROM %I CASCADE', role);
 	EXECUTE format('REVOKE ALL ON SCHEMA stripe_credit FROM %I CASCADE', role);
 END
@@ -1000,3 +1571,6 @@ SELECT pg_catalog.pg_extension_config_dump('stripe_credit.lot', '');
 SELECT pg_catalog.pg_extension_config_dump('stripe_credit.hold', '');
 SELECT pg_catalog.pg_extension_config_dump('stripe_credit.event', '');
 SELECT pg_catalog.pg_extension_config_dump('stripe_credit.payment', '');
+SELECT pg_catalog.pg_extension_config_dump('stripe_credit.checkout', '');
+SELECT pg_catalog.pg_extension_config_dump('stripe_credit.customer', '');
+SELECT pg_catalog.pg_extension_config_dump('stripe_credit.backfill_position', '');

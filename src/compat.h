@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * compat.h
- *	  Every test of PG_VERSION_NUM that there is.
+ *	  Every test of PG_VERSION_NUM and LIBCURL_VERSION_NUM that there is.
  *
  * Portions Copyright (c) 2026, stripe_credit contributors
  *
@@ -30,6 +30,33 @@
 	PG_MODULE_MAGIC_EXT(.name = "stripe_credit", .version = STRIPE_CREDIT_VERSION)
 #else
 #define STRIPE_CREDIT_MODULE_MAGIC PG_MODULE_MAGIC
+#endif
+
+/* Since 7.87 a transfer that is given up does not wait for its resolver. */
+#ifdef LIBCURL_VERSION_NUM
+#if LIBCURL_VERSION_NUM < 0x075700
+#error "stripe_credit needs libcurl 7.87 or later"
+#endif
+#if LIBCURL_VERSION_NUM < 0x080600
+#define CURLE_TOO_LARGE_BODY	CURLE_FILESIZE_EXCEEDED
+#else
+#define CURLE_TOO_LARGE_BODY	CURLE_TOO_LARGE
+#endif
+
+/* Since 17 a wait event can have a name of its own. */
+static inline uint32
+http_wait_event(void)
+{
+#if PG_VERSION_NUM >= 170000
+	static uint32 event = 0;
+
+	if (event == 0)
+		event = WaitEventExtensionNew("StripeCreditHttp");
+	return event;
+#else
+	return PG_WAIT_EXTENSION;
+#endif
+}
 #endif
 
 #endif							/* COMPAT_H */

@@ -12,12 +12,10 @@
  */
 #include "postgres.h"
 
-#include "fmgr.h"
-#include "utils/builtins.h"
 #include "utils/jsonb.h"
-#include "utils/numeric.h"
 
 #include "details.h"
+#include "member.h"
 
 typedef enum MemberType
 {
@@ -162,38 +160,6 @@ details_merge(Facts *known, const Facts *news)
  */
 
 static void
-write_member_value(JsonbParseState **json, const char *name, JsonbValue *value)
-{
-	JsonbValue	key = {.type = jbvString};
-
-	key.val.string.val = unconstify(char *, name);
-	key.val.string.len = (int) strlen(name);
-	pushJsonbValue(json, WJB_KEY, &key);
-	pushJsonbValue(json, WJB_VALUE, value);
-}
-
-static void
-write_text(JsonbParseState **json, const char *name, const char *text)
-{
-	JsonbValue	value = {.type = jbvString};
-
-	if (text == NULL)
-		return;
-	value.val.string.val = unconstify(char *, text);
-	value.val.string.len = (int) strlen(text);
-	write_member_value(json, name, &value);
-}
-
-static void
-write_number(JsonbParseState **json, const char *name, int64 number)
-{
-	JsonbValue	value = {.type = jbvNumeric};
-
-	value.val.numeric = int64_to_numeric(number);
-	write_member_value(json, name, &value);
-}
-
-static void
 write_member(JsonbParseState **json, const Member *member, const void *part)
 {
 	const void *at = (const char *) part + member->offset;
@@ -201,27 +167,27 @@ write_member(JsonbParseState **json, const Member *member, const void *part)
 	switch (member->type)
 	{
 		case MEMBER_TEXT:
-			write_text(json, member->name, *(const char *const *) at);
+			push_text(json, member->name, *(const char *const *) at);
 			break;
 		case MEMBER_NUMBER:
-			write_number(json, member->name, *(const int64_t *) at);
+			push_int64(json, member->name, *(const int64_t *) at);
 			break;
 		case MEMBER_OPTIONAL:
 			if (*(const int64_t *) at != -1)
-				write_number(json, member->name, *(const int64_t *) at);
+				push_int64(json, member->name, *(const int64_t *) at);
 			break;
 		case MEMBER_RANK:
 			if (*(const FactsRank *) at != RANK_NONE)
-				write_number(json, member->name, *(const FactsRank *) at);
+				push_int64(json, member->name, *(const FactsRank *) at);
 			break;
 		case MEMBER_FINALITY:
-			write_text(json, member->name, finality_names[*(const Finality *) at]);
+			push_text(json, member->name, finality_names[*(const Finality *) at]);
 			break;
 		case MEMBER_STATUS:
-			write_text(json, member->name, dispute_status_name(*(const DisputeStatus *) at));
+			push_text(json, member->name, dispute_status_name(*(const DisputeStatus *) at));
 			break;
 		case MEMBER_FUNDS:
-			write_text(json, member->name, funds_names[*(const DisputeFunds *) at]);
+			push_text(json, member->name, funds_names[*(const DisputeFunds *) at]);
 			break;
 	}
 }
@@ -274,20 +240,12 @@ details_write(const Facts *facts, Datum *jsonb)
  * Reading
  */
 
-static const char *
-text_of(const JsonbValue *value)
-{
-	return value && value->type == jbvString ?
-		pnstrdup(value->val.string.val, value->val.string.len) : NULL;
-}
-
 static int64
-number_of(const JsonbValue *value, int64 if_absent)
+number_of(JsonbContainer *object, const char *name, int64 if_absent)
 {
-	if (value == NULL || value->type != jbvNumeric)
-		return if_absent;
-	return DatumGetInt64(DirectFunctionCall1(numeric_int8,
-											 NumericGetDatum(value->val.numeric)));
+	int64		number;
+
+	return member_int64(object, name, &number) ? number : if_absent;
 }
 
 static int
@@ -304,35 +262,34 @@ index_of(const char *name, const char *const *names, int n)
 static void
 read_member(const Member *member, JsonbContainer *object, void *part)
 {
+	const char *name = member->name;
 	void	   *at = (char *) part + member->offset;
-	JsonbValue	buffer;
-	JsonbValue *value = getKeyJsonValueFromContainer(object, member->name,
-													 (int) strlen(member->name), &buffer);
+	char	   *text;
 
 	switch (member->type)
 	{
 		case MEMBER_TEXT:
-			*(const char **) at = text_of(value);
+			*(const char **) at = member_text(object, name);
 			break;
 		case MEMBER_NUMBER:
-			*(int64_t *) at = number_of(value, 0);
+			*(int64_t *) at = number_of(object, name, 0);
 			break;
 		case MEMBER_OPTIONAL:
-			*(int64_t *) at = number_of(value, -1);
+			*(int64_t *) at = number_of(object, name, -1);
 			break;
 		case MEMBER_RANK:
-			*(FactsRank *) at = (FactsRank) number_of(value, RANK_NONE);
+			*(FactsRank *) at = (FactsRank) number_of(object, name, RANK_NONE);
 			break;
 		case MEMBER_FINALITY:
-			*(Finality *) at = (Finality) index_of(text_of(value), finality_names,
+			*(Finality *) at = (Finality) index_of(member_text(object, name), finality_names,
 												   lengthof(finality_names));
 			break;
 		case MEMBER_STATUS:
-			*(DisputeStatus *) at = value ? dispute_status_from_name(text_of(value)) :
-				DISPUTE_UNKNOWN;
+			text = member_text(object, name);
+			*(DisputeStatus *) at = text ? dispute_status_from_name(text) : DISPUTE_UNKNOWN;
 			break;
 		case MEMBER_FUNDS:
-			*(DisputeFunds *) at = (DisputeFunds) index_of(text_of(value), funds_names,
+			*(DisputeFunds *) at = (DisputeFunds) index_of(member_text(object, name), funds_names,
 														   lengthof(funds_names));
 			break;
 	}
@@ -362,16 +319,14 @@ read_list(Facts *facts, const ListTable *table, JsonbContainer *array)
 void
 details_read(Facts *facts, Datum jsonb)
 {
-	Jsonb	   *details = DatumGetJsonbP(jsonb);
-	JsonbValue	buffer;
+	JsonbContainer *details = jsonb_root_object(DatumGetJsonbP(jsonb));
 	int			i;
 
 	for (i = 0; i < N_LISTS; i++)
 	{
-		JsonbValue *list = getKeyJsonValueFromContainer(&details->root, lists[i].name,
-														(int) strlen(lists[i].name), &buffer);
+		JsonbContainer *list = member_container(details, lists[i].name);
 
-		if (list && list->type == jbvBinary)
-			read_list(facts, &lists[i], list->val.binary.data);
+		if (list)
+			read_list(facts, &lists[i], list);
 	}
 }

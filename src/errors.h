@@ -19,6 +19,7 @@
 #define ERRCODE_SC_NOT_ENOUGH			MAKE_SQLSTATE('P', 'T', '4', '0', '2')
 #define ERRCODE_SC_NOT_FOUND			MAKE_SQLSTATE('P', 'T', '4', '0', '4')
 #define ERRCODE_SC_CONFLICT				MAKE_SQLSTATE('P', 'T', '4', '0', '9')
+#define ERRCODE_SC_STRIPE_REFUSED		MAKE_SQLSTATE('P', 'T', '5', '0', '2')
 #define ERRCODE_SC_PAYLOAD_TOO_LARGE	MAKE_SQLSTATE('P', 'T', '4', '1', '3')
 
 /*

@@ -23,9 +23,9 @@
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/jsonb.h"
-#include "utils/numeric.h"
 
 #include "account.h"
+#include "member.h"
 #include "payment_row.h"
 #include "settings.h"
 #include "statement.h"
@@ -281,33 +281,18 @@ prune_unheard(Work *work)
 		work->complete = false;
 }
 
-static void
-add_count(JsonbParseState **json, const char *name, int64 count)
-{
-	JsonbValue	key = {.type = jbvString};
-	JsonbValue	value = {.type = jbvNumeric};
-
-	key.val.string.val = unconstify(char *, name);
-	key.val.string.len = (int) strlen(name);
-	value.val.numeric = int64_to_numeric(count);
-	pushJsonbValue(json, WJB_KEY, &key);
-	pushJsonbValue(json, WJB_VALUE, &value);
-}
-
 static Datum
 work_as_jsonb(const Work *work)
 {
-	JsonbParseState *json = NULL;
-	JsonbValue	key = {.type = jbvString, .val.string = {.val = "complete", .len = 8}};
 	JsonbValue	complete = {.type = jbvBool, .val.boolean = work->complete};
+	JsonbParseState *json = NULL;
 
 	pushJsonbValue(&json, WJB_BEGIN_OBJECT, NULL);
-	add_count(&json, "expired", work->expired);
-	add_count(&json, "retried", work->retried);
-	add_count(&json, "applied", work->applied);
-	add_count(&json, "pruned", work->pruned);
-	pushJsonbValue(&json, WJB_KEY, &key);
-	pushJsonbValue(&json, WJB_VALUE, &complete);
+	push_int64(&json, "expired", work->expired);
+	push_int64(&json, "retried", work->retried);
+	push_int64(&json, "applied", work->applied);
+	push_int64(&json, "pruned", work->pruned);
+	push_member(&json, "complete", &complete);
 	return JsonbPGetDatum(JsonbValueToJsonb(pushJsonbValue(&json, WJB_END_OBJECT, NULL)));
 }
 

@@ -559,6 +559,21 @@ payment_forecast_reason(const EventReading *reading)
 	return waiting_reason(reading, payment_forecast(reading), NULL, true);
 }
 
+/*
+ * A customer who has paid for an account, and could not have named it himself, is
+ * its customer.
+ */
+static bool
+brings_customer(const Payment *payment)
+{
+	const Facts *facts = &payment->facts;
+
+	return facts->customer_id && facts->account_rank == RANK_SESSION &&
+		(payment->posted_to ? strcmp(payment->posted_to, facts->account_id) == 0 :
+		 is_subscription(facts)) &&
+		!posting_named_by_buyer(facts);
+}
+
 static List *
 names_of(const EventReading *reading)
 {
@@ -585,6 +600,8 @@ apply(const EventReading *reading, const Settings *settings, PaymentOutcome *out
 		changed = true;
 	if (reading->nature == FACTS_SUBSCRIPTION && changed)
 		tell_invoices(&payment, settings, outcome);
+	if (changed && brings_customer(&payment))
+		payment_keep_customer(&payment.facts);
 	outcome->status = outcome->refused ? STATUS_UNMATCHED :
 		judge(reading, &payment, changed, heard);
 	if (!changed && (outcome->status == STATUS_PENDING || outcome->status == STATUS_UNMATCHED))

@@ -114,6 +114,12 @@ static Statement lock_unheard = {
 	1, {INT8OID}
 };
 
+static Statement insert_customer = {
+	"INSERT INTO stripe_credit.customer (account_id, livemode, customer_id) VALUES ($1, $2, $3) "
+	"ON CONFLICT (account_id, livemode) DO NOTHING",
+	3, {TEXTOID, BOOLOID, TEXTOID}
+};
+
 static void
 add_time(Arguments *args, int64 seconds)
 {
@@ -295,6 +301,17 @@ payment_write_posted(const Payment *payment)
 	add_text(&args, payment->posted_to);
 	add_text(&args, payment->posted_as);
 	statement_execute(&update_posted, &args);
+}
+
+void
+payment_keep_customer(const Facts *facts)
+{
+	Arguments	args = {0};
+
+	add_text(&args, facts->account_id);
+	add_bool(&args, facts->livemode);
+	add_text(&args, facts->customer_id);
+	statement_execute(&insert_customer, &args);
 }
 
 void

@@ -59,6 +59,9 @@ extern void payment_touch(const char *payment_id);
 /* What a row knows is known elsewhere now. */
 extern void payment_make_alias(const char *payment_id, const char *same_as);
 
+/* Whose customer it is, unless the account has one. */
+extern void payment_keep_customer(const Facts *facts);
+
 /*
  * Up to so many payments that were not heard of for 30 days, though refunds,
  * disputes or links of them were; locked.

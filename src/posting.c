@@ -102,9 +102,8 @@ posting_set_expiry(const Payment *payment)
  * Postings
  */
 
-/* The buyer could write the account's name himself: a gift, perhaps. */
-static bool
-named_by_buyer(const Facts *facts)
+bool
+posting_named_by_buyer(const Facts *facts)
 {
 	if (strcmp(facts->account_from, account_source_name(ACCOUNT_FROM_CUSTOMER_DETAILS_EMAIL)) == 0)
 		return true;
@@ -118,7 +117,7 @@ post_reversal(const Payment *payment, int64 credits, const Settings *settings)
 {
 	Overdraw	overdraw = settings->clamp ? OVERDRAW_CLAMP : OVERDRAW_DEBT;
 
-	if (payment->facts.account_rank != RANK_NONE && named_by_buyer(&payment->facts))
+	if (payment->facts.account_rank != RANK_NONE && posting_named_by_buyer(&payment->facts))
 		overdraw = OVERDRAW_OWN_LOT;
 	ledger_reverse(payment->posted_to, posting_name(payment), credits, overdraw);
 }

@@ -45,6 +45,9 @@ extern int64 posting_undo(const Payment *kept, List *others, const Settings *set
 /* The earliest event that says paid has changed: its lots expire by that. */
 extern void posting_set_expiry(const Payment *payment);
 
+/* Whether the buyer could write the account's name himself: a gift, perhaps. */
+extern bool posting_named_by_buyer(const Facts *facts);
+
 /* The name that the ledger has a payment under. */
 extern const char *posting_name(const Payment *payment);
 

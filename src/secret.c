@@ -236,9 +236,8 @@ read_vault(const char *name)
 	return NULL;
 }
 
-/* The secret that a text stands for, palloc'd; NULL if it can't be had. */
-static char *
-resolve_secret(const char *text)
+char *
+secret_resolve(const char *text)
 {
 	const char *rest;
 	char	   *secret;
@@ -270,7 +269,7 @@ changes_unseen(const char *text)
 static void
 resolve_webhook_secret(WebhookSecret *s)
 {
-	char	   *secret = resolve_secret(s->secret);
+	char	   *secret = secret_resolve(s->secret);
 
 	signature_key_free(s->key);
 	s->key = NULL;
@@ -385,8 +384,8 @@ webhook_keys(int *nkeys)
 	return keys;
 }
 
-static void
-check_secret(const char *secret)
+void
+secret_check(const char *secret)
 {
 	const char *rest;
 
@@ -418,7 +417,7 @@ stripe_credit_add_webhook_secret(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("%s must not be null", PG_ARGISNULL(0) ? "secret" : "valid_until")));
-	check_secret(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	secret_check(text_to_cstring(PG_GETARG_TEXT_PP(0)));
 
 	SPI_connect();
 	add_datum(&args, PG_GETARG_DATUM(0), false);

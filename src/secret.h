@@ -25,4 +25,13 @@
  */
 extern SignatureKey *const *webhook_keys(int *nkeys);
 
+/* Raise 22023 unless it can be a secret, or a reference to one. */
+extern void secret_check(const char *secret);
+
+/*
+ * The secret that a text stands for, palloc'd: to be overwritten when it was used.
+ * NULL if it can't be had.
+ */
+extern char *secret_resolve(const char *text);
+
 #endif							/* SECRET_H */

@@ -213,6 +213,21 @@ settings_get(void)
 	return settings;
 }
 
+ApiSettings
+settings_api(void)
+{
+	ApiSettings api = {
+		.base = api_base,
+		.ca_file = ca_file,
+		.version = api_version,
+		.connect_timeout = connect_timeout,
+		.timeout = timeout,
+		.max_retries = max_retries
+	};
+
+	return api;
+}
+
 /* http://127.0.0.1, perhaps with a port, perhaps with a path; nothing that hides a host. */
 static bool
 is_loopback_url(const char *url)

@@ -34,7 +34,19 @@ typedef struct Settings
 	bool		create_accounts;
 } Settings;
 
+/* What concerns the machine: a superuser's GUCs. */
+typedef struct ApiSettings
+{
+	const char *base;			/* URL without the path */
+	const char *ca_file;
+	const char *version;
+	int			connect_timeout;	/* ms */
+	int			timeout;		/* ms, with all retries */
+	int			max_retries;
+} ApiSettings;
+
 extern void settings_init(void);
+extern ApiSettings settings_api(void);
 extern const Settings *settings_get(void);
 
 /*

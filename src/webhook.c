@@ -24,13 +24,14 @@
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/jsonb.h"
-#include "utils/numeric.h"
+#include "utils/timestamp.h"
 
 #include "arguments.h"
 #include "catalogue.h"
 #include "compat.h"
 #include "errors.h"
 #include "event.h"
+#include "member.h"
 #include "payment.h"
 #include "secret.h"
 #include "settings.h"
@@ -41,6 +42,8 @@
 PG_FUNCTION_INFO_V1(stripe_credit_webhook);
 PG_FUNCTION_INFO_V1(stripe_credit_replay);
 PG_FUNCTION_INFO_V1(stripe_credit_resolve);
+PG_FUNCTION_INFO_V1(stripe_credit_apply_event);
+PG_FUNCTION_INFO_V1(stripe_credit_apply_object);
 
 /* A row of the event table that was there before. */
 typedef struct StoredEvent
@@ -337,51 +340,22 @@ make_settlements(const char *event_id, const PaymentOutcome *outcome, KeepPayloa
  * Answers
  */
 
-static JsonbValue
-jsonb_string(const char *value)
-{
-	JsonbValue	string = {.type = jbvString};
-
-	string.val.string.val = unconstify(char *, value);
-	string.val.string.len = (int) strlen(value);
-	return string;
-}
-
-static void
-add_member(JsonbParseState **json, const char *name, JsonbValue value)
-{
-	JsonbValue	key = jsonb_string(name);
-
-	pushJsonbValue(json, WJB_KEY, &key);
-	pushJsonbValue(json, WJB_VALUE, &value);
-}
-
-/* Nothing, if it is NULL. */
-static void
-add_string(JsonbParseState **json, const char *name, const char *value)
-{
-	if (value)
-		add_member(json, name, jsonb_string(value));
-}
-
 static Datum
 answer(const char *event_id, const PaymentOutcome *outcome)
 {
 	JsonbValue	ok = {.type = jbvBool, .val.boolean = true};
-	JsonbValue	credits = {.type = jbvNumeric};
 	JsonbParseState *json = NULL;
 
 	pushJsonbValue(&json, WJB_BEGIN_OBJECT, NULL);
-	add_member(&json, "ok", ok);
-	add_string(&json, "event", event_id);
-	add_string(&json, "status", status_names[outcome->status]);
-	add_string(&json, "reason", outcome->reason);
-	add_string(&json, "payment", outcome->payment_id);
+	push_member(&json, "ok", &ok);
+	push_text(&json, "event", event_id);
+	push_text(&json, "status", status_names[outcome->status]);
+	push_text(&json, "reason", outcome->reason);
+	push_text(&json, "payment", outcome->payment_id);
 	if (outcome->status == STATUS_APPLIED && outcome->account_id)
 	{
-		add_string(&json, "account", outcome->account_id);
-		credits.val.numeric = int64_to_numeric(outcome->credits);
-		add_member(&json, "credits", credits);
+		push_text(&json, "account", outcome->account_id);
+		push_int64(&json, "credits", outcome->credits);
 	}
 	return JsonbPGetDatum(JsonbValueToJsonb(pushJsonbValue(&json, WJB_END_OBJECT, NULL)));
 }
@@ -507,6 +481,61 @@ stripe_credit_webhook(PG_FUNCTION_ARGS)
 	result = leave_spi(process(delivery, settings));
 	hide_statement_end(&hide);
 	PG_RETURN_DATUM(result);
+}
+
+/*
+ * SQL: apply_event(jsonb), for an event that came from Stripe's API: as if it was
+ * delivered, but for the signature.
+ */
+Datum
+stripe_credit_apply_event(PG_FUNCTION_ARGS)
+{
+	Jsonb	   *event = PG_GETARG_JSONB_P(0);
+	char	   *body = JsonbToCString(NULL, &event->root, VARSIZE(event));
+	const Settings *settings = settings_get();
+	Delivery   *delivery = palloc(sizeof(Delivery));
+
+	parse_delivery(delivery, body, strlen(body));
+	SPI_connect();
+	PG_RETURN_DATUM(leave_spi(process(delivery, settings)));
+}
+
+/* An event of ours around an object of Stripe's. */
+static char *
+event_around(const char *type, Jsonb *object, TimestampTz at, bool live)
+{
+	StringInfoData event;
+
+	initStringInfo(&event);
+	appendStringInfo(&event, "{\"id\": \"evt_object\", \"object\": \"event\", \"type\": \"%s\", "
+					 "\"created\": " INT64_FORMAT ", \"livemode\": %s, \"data\": {\"object\": ",
+					 type, (int64) timestamptz_to_time_t(at), live ? "true" : "false");
+	(void) JsonbToCString(&event, &object->root, VARSIZE(object));
+	appendStringInfoString(&event, "}}");
+	return event.data;
+}
+
+/*
+ * SQL: apply_object(type, object, at), for an object that came from Stripe's API:
+ * its facts go the road of an event's, but no event is recorded.
+ */
+Datum
+stripe_credit_apply_object(PG_FUNCTION_ARGS)
+{
+	const Settings *settings = settings_get();
+	char	   *body = event_around(text_to_cstring(PG_GETARG_TEXT_PP(0)), PG_GETARG_JSONB_P(1),
+									PG_GETARG_TIMESTAMPTZ(2), settings->policy.live);
+	Delivery   *delivery = palloc(sizeof(Delivery));
+	PaymentOutcome outcome;
+
+	parse_delivery(delivery, body, strlen(body));
+	facts_read(&delivery->event, &settings->policy, &delivery->reading);
+	SPI_connect();
+	catalogue_price(&delivery->reading);
+	make_commit_durable();
+	payment_apply(&delivery->reading, settings, &outcome);
+	make_settlements("", &outcome, settings->keep_payload);
+	PG_RETURN_DATUM(leave_spi(answer(NULL, &outcome)));
 }
 
 static void

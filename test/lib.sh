@@ -125,6 +125,8 @@ newest_bindir() {
 
 major_version() { "$1/postgres" --version | sed 's/.*(PostgreSQL) \([0-9]*\).*/\1/'; }
 
+has_header() { echo "#include <$1>" | gcc -E -; }
+
 # Debian brings PGXS itself with the client, but the headers apart.
 can_build() { [ -e "$("$1" --pgxs)" ] && [ -e "$("$1" --includedir-server)/postgres.h" ]; }
 
@@ -152,6 +154,7 @@ install_postgresql() {
 	need gcc has gcc
 	need libc6-dev test -e /usr/include/stdio.h
 	need libssl-dev test -e /usr/include/openssl/evp.h
+	need libcurl4-openssl-dev has_header curl/curl.h
 	need perl has prove
 	need libipc-run-perl perl -MIPC::Run -e 1
 	need libdbd-pg-perl perl -MDBD::Pg -e 1

@@ -58,7 +58,7 @@ DECLARE
 BEGIN
 	FOR what, statement IN
 		SELECT p.oid::regprocedure::text, format('SELECT %s(%s)', p.oid::regproc,
-			(SELECT string_agg(CASE WHEN p.proisstrict THEN '''1''::' ELSE 'NULL::' END || format_type(y, NULL), ', ') FROM unnest(p.proargtypes::oid[]) AS y))
+			(SELECT string_agg(CASE WHEN NOT p.proisstrict THEN 'NULL::' WHEN y = 'timestamptz'::regtype THEN '''now''::' ELSE '''1''::' END || format_type(y, NULL), ', ') FROM unnest(p.proargtypes::oid[]) AS y))
 		FROM pg_proc p WHERE p.pronamespace = 'stripe_credit'::regnamespace AND p.prorettype <> 'trigger'::regtype
 		UNION ALL
 		SELECT format('%s %s', verb, c.oid::regclass), CASE verb
