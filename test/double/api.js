@@ -136,7 +136,9 @@ function isCreated(created, wanted) {
 
 // starting_after goes down the list, ending_before up from its object: a page is always in the list's own order.
 function paged(all, { limit = 10, starting_after: after, ending_before: before }, url, kind) {
-  if (after !== undefined && before !== undefined) throw invalid('You may only specify one of these parameters: starting_after, ending_before.')
+  if (after !== undefined && before !== undefined) {
+    throw invalid('You may only specify one of these parameters: starting_after, ending_before.')
+  }
   const [cursor, param] = before === undefined ? [after, 'starting_after'] : [before, 'ending_before']
   const at = cursor === undefined ? -1 : all.findIndex(({ id }) => id === cursor)
   if (cursor !== undefined && at < 0) throw noSuch(kind, cursor, param, { status: 400 })
@@ -217,7 +219,7 @@ function routeOf(method, path) {
 }
 
 const invalidUrl = (method, path) => new ApiError(404, { type: 'invalid_request_error',
-  message: `Unrecognized request URL (${method}: ${path}). Please see https://stripe.com/docs or we can help at https://support.stripe.com/.` })
+  message: `Unrecognized request URL (${method}: ${path}). Please see https://stripe.com/docs.` })
 
 //
 // Who asks, and with which version
@@ -236,7 +238,10 @@ export function modeOf(authorization) {
 function authenticate(authorization) {
   const livemode = modeOf(authorization)
   if (livemode !== null) return livemode
-  if (!authorization) throw unauthorized('You did not provide an API key. You need to provide your API key in the Authorization header, using Bearer auth.')
+  if (!authorization) {
+    throw unauthorized('You did not provide an API key. You need to provide your API key in the Authorization header, using ' +
+      'Bearer auth.')
+  }
   const shown = authorization.replace(/^Bearer /, '')
   throw unauthorized(`Invalid API Key provided: ${shown.slice(0, 8)}${'*'.repeat(20)}${shown.slice(-4)}`)
 }

@@ -8,7 +8,7 @@ const KNOWN_RESETS = ['store', 'webhook', 'faults', 'requests']
 
 function record(double, id, kind) {
   const found = double.store.records.get(id)
-  if (!found || (kind && found.object.object !== kind)) throw new ApiError(404, { type: 'double', message: `there is no ${kind ?? 'object'} ${id}` })
+  if (!found || (kind && found.object.object !== kind)) throw new ApiError(404, { message: `there is no ${kind ?? 'object'} ${id}` })
   return found
 }
 
@@ -27,8 +27,12 @@ const commands = {
     return event.object
   },
 
-  // Any object, to be had by its id.
-  'POST object': ({ store }, { object, livemode, ...beside }) => store.add(object, livemode ?? object.livemode ?? false, beside).object,
+  // Any object, to be had by its id.  An invoice's lines are those in it, or those that are given beside it.
+  'POST object': ({ store }, { object, livemode, lines }) => {
+    if (!object?.id || !object.object) throw new Misuse('an object has an id and an object')
+    return store.add(object, livemode ?? object.livemode ?? false,
+      { lines, remembered: { lines: [], trialEnd: null, intent: {}, subscription: { metadata: {} } } }).object
+  },
 
   'POST price': ({ store }, { id = newId('price'), name = 'A price', currency = 'usd', livemode = false, ...given }) => {
     const common = { livemode, created: store.now() }
@@ -89,7 +93,8 @@ const commands = {
 export async function control(double, method, path, query, body) {
   const [name, id] = path.split('/')
   const command = commands[`${method} ${name}${id === undefined ? '' : '/:id'}`]
-  const answer = (status, object) => ({ status, headers: { 'content-type': 'application/json' }, body: JSON.stringify(object, null, 2) })
+  const answer = (status, object) => ({ status, headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(object, null, 2) })
   if (!command) return answer(404, { error: `the double has no ${method} ${path}` })
   try {
     const given = method === 'GET' ? Object.fromEntries(new URLSearchParams(query)) : JSON.parse(body.toString() || '{}')

@@ -22,7 +22,7 @@
 //
 // For tests: JSON under /_double/ (control.js), in all of it POST unless said otherwise
 //   webhook {url, secret, types, drop, headers, copies, concurrent}     event {type, object, created, livemode, id, account, deliver}
-//   object {object, livemode}     price {id, unit_amount, currency, recurring, name}     GET object/ID (any, charges too)
+//   object {object, livemode, lines}     price {id, unit_amount, currency, recurring, name}     GET object/ID (any, charges too)
 //   settle/cs_… or re_… {outcome: succeeded|failed}     renew/sub_…     deliver {event}     clock {ahead: seconds}
 //   fault {name, times, path, method}     reset {only: [store, webhook, faults, requests]}
 //   GET requests?after=NUMBER     GET deliveries     GET connections
@@ -60,21 +60,27 @@ const MOST_CONNECTIONS = 200
 class Requests {
   constructor() { this.reset() }
 
-  reset() { this.entries = [] }
+  reset() {
+    this.entries = []
+    this.bytes = 0
+  }
 
-  // The last 10,000, and of each at most 1 MB of body.  Numbers go on over a reset, so `after` stays right.
+  // The last 10,000, or as many as have 50 MB of bodies.  Numbers go on over a reset, so `after` stays right.
   add(entry) {
     this.number = (this.number ?? 0) + 1
     this.entries.push({ number: this.number, ...entry })
-    if (this.entries.length > 10_000) this.entries.shift()
+    this.bytes += entry.body.length
+    while (this.entries.length > 10_000 || this.bytes > 50 * MB) this.bytes -= this.entries.shift().body.length
     return this.entries.at(-1)
   }
 }
 
 // The key itself is nobody's business, not even a test's.
-const shownHeaders = ({ authorization, ...headers }) => ({ ...headers, ...authorization && { authorization: authorization.slice(0, 8) } })
+const shownHeaders = ({ authorization, ...headers }) => ({ ...headers,
+  ...authorization && { authorization: authorization.slice(0, 8) } })
 
 function shownParameters({ query, body }) {
+  if (body.length > MB) return null
   try {
     return readable(decodeForm(body.toString(), decodeForm(query)))
   } catch (error) {
@@ -84,7 +90,8 @@ function shownParameters({ query, body }) {
 }
 
 function shownTls(socket) {
-  return socket.encrypted ? { protocol: socket.getProtocol(), server_name: socket.servername || null, resumed: socket.isSessionReused() } : null
+  if (!socket.encrypted) return null
+  return { protocol: socket.getProtocol(), server_name: socket.servername || null, resumed: socket.isSessionReused() }
 }
 
 function logEntry(request, asked, connection, faultName) {
@@ -145,7 +152,8 @@ async function readBody(request) {
 // Requests
 //
 
-const double = { store: new Store(), webhook: new Webhook(), faults: new Faults(), requests: new Requests(), connections: new Connections() }
+const double = { store: new Store(), webhook: new Webhook(), faults: new Faults(), requests: new Requests(),
+  connections: new Connections() }
 double.store.onEvent = (record) => double.webhook.take(record)
 const where = {} // what is said on stdout
 

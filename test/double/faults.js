@@ -20,7 +20,8 @@ const ERRORS = {
   402: { type: 'card_error', code: 'card_declined', decline_code: 'generic_decline', message: 'Your card was declined.' },
   403: { type: 'invalid_request_error', message: 'The provided key does not have the required permissions for this endpoint.' },
   404: { type: 'invalid_request_error', code: 'resource_missing', param: 'id', message: "No such object: 'none'" },
-  409: { type: 'idempotency_error', code: 'idempotency_key_in_use', message: 'There is currently another in-progress request using this Idempotent Key.' },
+  409: { type: 'idempotency_error', code: 'idempotency_key_in_use',
+    message: 'There is currently another in-progress request using this Idempotent Key.' },
   429: { type: 'invalid_request_error', code: 'rate_limit', message: 'Too many requests. Please slow down.' }
 }
 
@@ -34,7 +35,6 @@ function errorAnswer(status, headers = {}) {
 const answer = (status, type, body, headers = {}) => ({ status, headers: { 'content-type': type, ...headers }, body })
 const json = (body) => answer(200, 'application/json', body)
 const nested = (depth) => `${'{"deep":'.repeat(depth)}true${'}'.repeat(depth)}`
-const withQuery = (path, query) => query ? `${path}?${query}` : path
 const range = (n) => Array.from({ length: n }, (_, i) => i)
 
 const changeJson = (change) => (given) => ({ ...given, body: JSON.stringify(change(JSON.parse(given.body)), null, 2) })
@@ -117,8 +117,8 @@ const sendWith = (headers) => (wire, given) => {
 //
 
 const FAULTS = {
-  redirect: () => redirect(302),
-  'redirect-plain': () => ({ instead: ({ plain, path, query }) => answer(302, 'text/html', '', { location: `${plain}${withQuery(path, query)}` }) }),
+  redirect: () => redirect(302, 'otherHost'),
+  'redirect-plain': () => redirect(302, 'plain'),
   html: () => ({ instead: () => answer(200, 'text/html', '<!DOCTYPE html>\n<title>Maintenance</title>\n<p>Back soon.\n') }),
   garbage: () => ({ instead: () => json(Buffer.from([0x7b, 0x22, 0xff, 0xfe, 0x00, 0x80, 0x0a, 0x01])) }),
   empty: () => ({ instead: () => json('') }),
@@ -151,13 +151,15 @@ const FAMILIES = [
   [/^retry-after-(\d{1,6})$/, (seconds) => ({ instead: () => errorAnswer(429, { 'retry-after': seconds }) })],
   [/^should-retry-(true|false)-([45]\d\d)$/, (yes, status) =>
     ({ instead: () => errorAnswer(Number(status), { 'stripe-should-retry': yes }) })],
-  [/^redirect-(3\d\d)$/, (status) => redirect(Number(status))],
+  [/^redirect-(3\d\d)$/, (status) => redirect(Number(status), 'otherHost')],
   [/^slow-(\d{1,2})$/, (seconds) => ({ seconds: Math.min(Number(seconds), MOST_SECONDS) })]
 ]
 
-// To another name of the double, with a certificate that is good for it: a client that follows is seen in the requests.
-function redirect(status) {
-  return { instead: ({ otherHost, path, query }) => answer(status, 'text/html', '', { location: `${otherHost}${withQuery(path, query)}` }) }
+// To another name of the double, with a certificate that is good for it, or without TLS: a client that follows, and what
+// it still says of its key, is seen in the requests.
+function redirect(status, where) {
+  const location = (asked) => asked[where] + asked.path + (asked.query && `?${asked.query}`)
+  return { instead: (asked) => answer(status, 'text/html', '', { location: location(asked) }) }
 }
 
 function plainFault(name) {

@@ -168,7 +168,8 @@ export function renew(store, subscription) {
   const { items } = subscription.object
   if (subscription.object.status === 'trialing') subscription.object.status = 'active'
   for (const item of items.data) {
-    Object.assign(item, { current_period_start: item.current_period_end, current_period_end: item.current_period_end + periodOf(item.price) })
+    const start = item.current_period_end
+    Object.assign(item, { current_period_start: start, current_period_end: start + periodOf(item.price) })
   }
   const amount = items.data.reduce((sum, { price, quantity }) => sum + Math.round(Number(price.unit_amount_decimal) * quantity), 0)
   const invoice = bill(store, subscription, 'subscription_cycle', amount)
@@ -229,8 +230,10 @@ const money = (amount, currency) => `${amount} ${currency.toUpperCase()}`
 // Throws what Stripe would.  Returns the amount.
 function refundable(charge, asked) {
   const left = charge.amount - charge.amount_refunded
-  if (!charge.paid) throw invalid('This payment does not have a successful charge to refund.', 'payment_intent', 'charge_not_refundable')
-  if (left === 0) throw invalid(`Charge ${charge.id} has already been refunded.`, undefined, 'charge_already_refunded', { charge: charge.id })
+  if (!charge.paid) throw invalid('This payment does not have a successful charge to refund.', 'payment_intent')
+  if (left === 0) {
+    throw invalid(`Charge ${charge.id} has already been refunded.`, undefined, 'charge_already_refunded', { charge: charge.id })
+  }
   if (asked > left) {
     throw invalid(`Refund amount (${money(asked, charge.currency)}) is greater than unrefunded amount on charge ` +
       `(${money(left, charge.currency)})`, 'amount')
@@ -241,9 +244,10 @@ function refundable(charge, asked) {
 export function refund(store, record, { amount: asked, metadata = {}, reason = null }, request) {
   const { object: charge, livemode } = record
   const amount = refundable(charge, asked)
-  const previous = { amount_refunded: charge.amount_refunded, ...amount === charge.amount - charge.amount_refunded && { refunded: false } }
+  const before = charge.amount_refunded
   charge.amount_refunded += amount
   charge.refunded = charge.amount_refunded === charge.amount
+  const previous = { amount_refunded: before, ...charge.refunded && { refunded: false } }
   const made = store.add(refundObject({ id: newId('re'), amount, charge, created: store.now(), metadata, reason,
     balanceTransaction: newId('txn') }), livemode)
   store.emit('refund.created', made, { request })

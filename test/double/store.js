@@ -20,6 +20,7 @@ export class Store {
   reset() {
     this.records = new Map()
     this.keys = new Map() // of idempotency: api.js
+    this.openSessions = new Set()
     this.order = 0
     this.secondsAhead = 0
   }
@@ -29,6 +30,7 @@ export class Store {
   add(object, livemode, beside = {}) {
     const record = { object, livemode, order: ++this.order, ...beside }
     this.records.set(object.id, record)
+    if (object.object === 'checkout.session') this.openSessions.add(record)
     return record
   }
 
@@ -62,9 +64,10 @@ export class Store {
 
   // Sessions that nobody paid in time.
   expireWhatIsDue() {
-    for (const record of this.records.values()) {
-      const { object: session } = record
-      if (session.object === 'checkout.session' && session.status === 'open' && session.expires_at <= this.now()) this.expire(record)
+    for (const record of this.openSessions) {
+      const { status, expires_at: end } = record.object
+      if (status !== 'open') this.openSessions.delete(record)
+      else if (end <= this.now()) this.expire(record)
     }
   }
 
