@@ -245,6 +245,8 @@ settle_absorbed(const Join *join, const Payment *payment, PaymentOutcome *outcom
 		return;
 	if (payment->posted_to)
 		add_settlement(outcome, SETTLE_POSTED, payment_id, NULL);
+	else if (is_closed(&payment->facts))
+		add_settlement(outcome, SETTLE_CLOSED, payment_id, NULL);
 	else if (facts_heard(&payment->facts))
 		add_settlement(outcome, SETTLE_HEARD, payment_id, NULL);
 }
