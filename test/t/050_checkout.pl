@@ -147,6 +147,45 @@ is(sql("SELECT status FROM stripe_credit.checkout WHERE session_id = '$first->{i
 is(try_sql(q{SELECT stripe_credit.confirm_checkout('cs_test_unknown')}), 'PT404', 'an unknown session');
 is(try_sql(q{SELECT stripe_credit.confirm_checkout('../x')}), '22023', 'no session at all');
 
+# By the landing page and the webhook, before, after or during each other
+{
+	my $event = sub {
+		my ($session) = @_;
+		my $events = decode_json(sql(q{SELECT stripe_credit.stripe_request('GET', '/v1/events',
+			'{"type": "checkout.session.completed", "limit": 100}')->'data'}));
+		my ($found) = grep { $_->{data}{object}{id} eq $session->{id} } @$events;
+
+		return encode_json($found);
+	};
+	my $buy = sub {
+		my $session = checkout(q{'carl'}, q{'starter'});
+
+		$double->pay($session->{url});
+		return $session;
+	};
+	my $confirm = sub { return "SELECT stripe_credit.confirm_checkout('$_[0]{id}');" };
+	my $session = $buy->();
+
+	is(delivered($node, $event->($session)), 'applied', 'the webhook first');
+	is(sql($confirm->($session) =~ s/;$/->>'status'/r), 'duplicate', 'then the landing page');
+	is(balance('carl'), 100, 'credited once');
+	$session = $buy->();
+	is(sql($confirm->($session) =~ s/;$/->>'status'/r), 'applied', 'the landing page first');
+	like(delivered($node, $event->($session)), qr/^(applied|duplicate)$/, 'then the webhook');
+	is(balance('carl'), 200, 'credited once');
+	for my $n (3 .. 6)
+	{
+		my $body;
+
+		$session = $buy->();
+		$body = $event->($session);
+		unlike(
+			join(' ', all_at_once($node, map { $_ % 2 ? call($body) . ';' : $confirm->($session) } 1 .. 6)),
+			qr/ERROR/, 'all at once');
+		is(balance('carl'), 100 * $n, 'credited once');
+	}
+}
+
 # What the webhook missed comes by backfill(), and changes nothing that is known
 {
 	my $second = checkout(q{'ada'}, q{'starter'});
@@ -242,6 +281,15 @@ sql(q{INSERT INTO stripe_credit.pack (pack_id, credits, unit_amount, currency, r
 
 books_are_right($node);
 is(sql(q{SELECT count(*) FROM stripe_credit.attention}), 0, 'nothing needs attention');
+
+# As Stripe's own servers, by HTTP/2; and twice over one connection
+is(sql("SET stripe_credit.api_base = '$double->{h2}'", map { q{SELECT stripe_credit.stripe_request('GET', '/v1/events')->>'object'} } 1 .. 2),
+	"list\nlist", 'HTTP/2');
+{
+	my @two = (sql(map { q{SELECT stripe_credit.stripe_request('GET', '/v1/events')->>'object'} } 1 .. 2), $double->requests)[-2, -1];
+
+	is($two[0]{connection}, $two[1]{connection}, 'a connection is kept');
+}
 
 # Who never calls Stripe doesn't map libcurl.
 {
