@@ -593,9 +593,11 @@ COMMENT ON FUNCTION stripe_credit.merge_params(jsonb, jsonb) IS
 CREATE FUNCTION stripe_credit.stripe_key(operation text, subject text, idempotency_key text) RETURNS text
 	LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 	AS $$
-	SELECT CASE WHEN idempotency_key IS NOT NULL THEN 'stripe_credit_' || encode(sha256(convert_to(
-			concat_ws(chr(1), s.install_id, s.mode, operation, subject, idempotency_key), 'UTF8')), 'hex') END
-	FROM stripe_credit.settings s
+	-- kept apart by what it is for, and to be found in Stripe's dashboard where it can stand in a header
+	SELECT CASE WHEN idempotency_key ~ '^[!-~]+$' THEN left(h.hash, 16) || '-' || idempotency_key
+				WHEN idempotency_key IS NOT NULL THEN 'stripe_credit_' || h.hash END
+	FROM stripe_credit.settings s, LATERAL (
+		SELECT encode(sha256(convert_to(concat_ws(chr(1), s.install_id, s.mode, operation, subject, idempotency_key), 'UTF8')), 'hex')) h (hash)
 $$;
 COMMENT ON FUNCTION stripe_credit.stripe_key(text, text, text) IS
 	'internal: the idempotency key that Stripe is given for a caller''s own';

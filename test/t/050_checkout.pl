@@ -93,6 +93,10 @@ is_deeply(
 	},
 	'the order travels with the money') or diag(encode_json($request));
 like($request->{headers}{'idempotency-key'}, qr/^stripe_credit_[0-9a-f]{64}$/, "the caller's key, as one of Stripe's");
+{
+	checkout(q{'ada'}, q{'starter'}, q{idempotency_key => 'order-7'});
+	like(last_request('/v1/checkout/sessions')->{headers}{'idempotency-key'}, qr/^[0-9a-f]{16}-order-7$/, 'in full, where it can be');
+}
 is($request->{headers}{'stripe-version'}, '2026-10-28.endive', 'the version is pinned');
 
 # Keys
