@@ -516,30 +516,36 @@ COMMENT ON COLUMN stripe_credit.checkout.request IS 'the arguments, to tell whet
 
 -- The unit that a pack is sold as, in Stripe's words.
 CREATE FUNCTION stripe_credit.line_item(pack stripe_credit.pack, quantity integer) RETURNS jsonb
-	LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+	LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 	AS $$
-	SELECT jsonb_build_object('quantity', quantity) || CASE
-		WHEN pack.price_id IS NOT NULL THEN jsonb_build_object('price', pack.price_id)
-		ELSE jsonb_build_object('price_data', jsonb_strip_nulls(jsonb_build_object(
-			'currency', pack.currency, 'unit_amount', pack.unit_amount,
-			'product_data', jsonb_build_object('name', coalesce(nullif(pack.name, ''), pack.pack_id)),
-			'recurring', CASE WHEN pack.recurring_interval IS NOT NULL
-				THEN jsonb_build_object('interval', pack.recurring_interval) END))) END
+BEGIN
+	RETURN (
+		SELECT jsonb_build_object('quantity', quantity) || CASE
+			WHEN pack.price_id IS NOT NULL THEN jsonb_build_object('price', pack.price_id)
+			ELSE jsonb_build_object('price_data', jsonb_strip_nulls(jsonb_build_object(
+				'currency', pack.currency, 'unit_amount', pack.unit_amount,
+				'product_data', jsonb_build_object('name', coalesce(nullif(pack.name, ''), pack.pack_id)),
+				'recurring', CASE WHEN pack.recurring_interval IS NOT NULL
+					THEN jsonb_build_object('interval', pack.recurring_interval) END))) END);
+END
 $$;
 COMMENT ON FUNCTION stripe_credit.line_item(stripe_credit.pack, integer) IS
 	'internal: a pack as a line item of a Checkout Session';
 
 -- The order, which travels with the money.
 CREATE FUNCTION stripe_credit.order_metadata(account_id text, pack stripe_credit.pack, quantity integer) RETURNS jsonb
-	LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+	LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 	AS $$
-	SELECT jsonb_strip_nulls(jsonb_build_object(
-		'stripe_credit_install', s.install_id::text, 'stripe_credit_account', account_id,
-		'stripe_credit_pack', pack.pack_id, 'stripe_credit_credits', pack.credits::text,
-		'stripe_credit_quantity', quantity::text,
-		'stripe_credit_unit_amount', CASE WHEN pack.recurring_interval IS NOT NULL THEN pack.unit_amount::text END,
-		'stripe_credit_currency', CASE WHEN pack.recurring_interval IS NOT NULL THEN pack.currency END))
-	FROM stripe_credit.settings s
+BEGIN
+	RETURN (
+		SELECT jsonb_strip_nulls(jsonb_build_object(
+			'stripe_credit_install', s.install_id::text, 'stripe_credit_account', account_id,
+			'stripe_credit_pack', pack.pack_id, 'stripe_credit_credits', pack.credits::text,
+			'stripe_credit_quantity', quantity::text,
+			'stripe_credit_unit_amount', CASE WHEN pack.recurring_interval IS NOT NULL THEN pack.unit_amount::text END,
+			'stripe_credit_currency', CASE WHEN pack.recurring_interval IS NOT NULL THEN pack.currency END))
+		FROM stripe_credit.settings s);
+END
 $$;
 COMMENT ON FUNCTION stripe_credit.order_metadata(text, stripe_credit.pack, integer) IS
 	'internal: the metadata by which webhooks know what was bought, and by whom';
@@ -575,29 +581,35 @@ COMMENT ON FUNCTION stripe_credit.check_params(jsonb) IS
 
 -- Objects of b go into those of a, one level deep: metadata beside metadata.
 CREATE FUNCTION stripe_credit.merge_params(a jsonb, b jsonb) RETURNS jsonb
-	LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+	LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 	AS $$
-	SELECT coalesce(jsonb_object_agg(key, CASE
-		WHEN jsonb_typeof(a->key) = 'object' AND jsonb_typeof(b->key) = 'object'
-			AND jsonb_typeof(a->key->'metadata') = 'object' AND jsonb_typeof(b->key->'metadata') = 'object'
-			THEN (b->key) || (a->key) || jsonb_build_object('metadata', (b->key->'metadata') || (a->key->'metadata'))
-		WHEN jsonb_typeof(a->key) = 'object' AND jsonb_typeof(b->key) = 'object' THEN (b->key) || (a->key)
-		WHEN b ? key THEN b->key
-		ELSE a->key END), '{}')
-	FROM (SELECT jsonb_object_keys(a) UNION SELECT jsonb_object_keys(b)) k (key)
+BEGIN
+	RETURN (
+		SELECT coalesce(jsonb_object_agg(key, CASE
+			WHEN jsonb_typeof(a->key) = 'object' AND jsonb_typeof(b->key) = 'object'
+				AND jsonb_typeof(a->key->'metadata') = 'object' AND jsonb_typeof(b->key->'metadata') = 'object'
+				THEN (b->key) || (a->key) || jsonb_build_object('metadata', (b->key->'metadata') || (a->key->'metadata'))
+			WHEN jsonb_typeof(a->key) = 'object' AND jsonb_typeof(b->key) = 'object' THEN (b->key) || (a->key)
+			WHEN b ? key THEN b->key
+			ELSE a->key END), '{}')
+		FROM (SELECT jsonb_object_keys(a) UNION SELECT jsonb_object_keys(b)) k (key));
+END
 $$;
 COMMENT ON FUNCTION stripe_credit.merge_params(jsonb, jsonb) IS
 	'internal: what a caller adds to a request, which changes nothing of what we say in it';
 
 -- Stripe's idempotency key for one of ours; without, each call has its own.
 CREATE FUNCTION stripe_credit.stripe_key(operation text, subject text, idempotency_key text) RETURNS text
-	LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+	LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 	AS $$
+BEGIN
 	-- kept apart by what it is for, and to be found in Stripe's dashboard where it can stand in a header
-	SELECT CASE WHEN idempotency_key ~ '^[!-~]+$' THEN left(h.hash, 16) || '-' || idempotency_key
-				WHEN idempotency_key IS NOT NULL THEN 'stripe_credit_' || h.hash END
-	FROM stripe_credit.settings s, LATERAL (
-		SELECT encode(sha256(convert_to(concat_ws(chr(1), s.install_id, s.mode, operation, subject, idempotency_key), 'UTF8')), 'hex')) h (hash)
+	RETURN (
+		SELECT CASE WHEN idempotency_key ~ '^[!-~]+$' THEN left(h.hash, 16) || '-' || idempotency_key
+					WHEN idempotency_key IS NOT NULL THEN 'stripe_credit_' || h.hash END
+		FROM stripe_credit.settings s, LATERAL (
+			SELECT encode(sha256(convert_to(concat_ws(chr(1), s.install_id, s.mode, operation, subject, idempotency_key), 'UTF8')), 'hex')) h (hash));
+END
 $$;
 COMMENT ON FUNCTION stripe_credit.stripe_key(text, text, text) IS
 	'internal: the idempotency key that Stripe is given for a caller''s own';
@@ -652,6 +664,7 @@ DECLARE
 	sold stripe_credit.pack;
 	known stripe_credit.checkout;
 	asked jsonb;
+	metadata jsonb;
 	request jsonb;
 	customer text;
 	session jsonb;
@@ -683,18 +696,18 @@ BEGIN
 		WHERE c.account_id = create_checkout.account_id AND c.livemode = (settings.mode = 'live');
 
 		credits := sold.credits * create_checkout.quantity;
+		metadata := stripe_credit.order_metadata(create_checkout.account_id, sold, create_checkout.quantity);
 		request := jsonb_strip_nulls(jsonb_build_object(
 			'mode', CASE WHEN sold.recurring_interval IS NULL THEN 'payment' ELSE 'subscription' END,
 			'line_items', jsonb_build_array(stripe_credit.line_item(sold, create_checkout.quantity)),
 			'client_reference_id', create_checkout.account_id,
-			'metadata', stripe_credit.order_metadata(create_checkout.account_id, sold, create_checkout.quantity),
+			'metadata', metadata,
 			'customer', customer,
 			'customer_email', CASE WHEN customer IS NULL THEN create_checkout.customer_email END,
 			'success_url', coalesce(create_checkout.success_url, settings.success_url),
 			'cancel_url', coalesce(create_checkout.cancel_url, settings.cancel_url)))
 			|| jsonb_build_object(CASE WHEN sold.recurring_interval IS NULL THEN 'payment_intent_data' ELSE 'subscription_data' END,
-				jsonb_build_object('metadata',
-					stripe_credit.order_metadata(create_checkout.account_id, sold, create_checkout.quantity)));
+				jsonb_build_object('metadata', metadata));
 		request := stripe_credit.merge_params(request, create_checkout.params);
 		IF NOT request ?| '{success_url,return_url,ui_mode}' THEN
 			RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = 'no success_url',
@@ -746,7 +759,8 @@ BEGIN
 		ELSE 'checkout.session.completed' END, fetched.body, fetched.answered_at);
 	UPDATE stripe_credit.checkout c SET status = fetched.body->>'status'
 	WHERE c.session_id = confirm_checkout.session_id AND c.status <> fetched.body->>'status';
-	RETURN answer || jsonb_build_object('session', confirm_checkout.session_id);
+	RETURN jsonb_strip_nulls(jsonb_build_object('session', confirm_checkout.session_id, 'account',
+		(SELECT c.account_id FROM stripe_credit.checkout c WHERE c.session_id = confirm_checkout.session_id))) || answer;
 END
 $$;
 COMMENT ON FUNCTION stripe_credit.confirm_checkout(text) IS
