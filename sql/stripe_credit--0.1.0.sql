@@ -131,6 +131,8 @@ CREATE TABLE stripe_credit.webhook_secret (
 	valid_until timestamptz NOT NULL DEFAULT 'infinity',
 	created_at timestamptz NOT NULL DEFAULT pg_catalog.now()
 );
+-- What ANALYZE samples would stand in pg_statistic.
+ALTER TABLE stripe_credit.webhook_secret ALTER COLUMN secret SET STATISTICS 0;
 COMMENT ON TABLE stripe_credit.webhook_secret IS 'signing secrets of webhook endpoints, or references to them; never dumped';
 COMMENT ON COLUMN stripe_credit.webhook_secret.secret IS 'file:, env: or vault: reference, or the secret itself';
 
@@ -156,6 +158,7 @@ CREATE TABLE stripe_credit.api_key (
 	secret text NOT NULL,
 	created_at timestamptz NOT NULL DEFAULT pg_catalog.now()
 );
+ALTER TABLE stripe_credit.api_key ALTER COLUMN secret SET STATISTICS 0;
 COMMENT ON TABLE stripe_credit.api_key IS 'Stripe''s API keys, one per mode, or references to them; never dumped';
 COMMENT ON COLUMN stripe_credit.api_key.secret IS 'file:, env: or vault: reference, or the key itself';
 

@@ -9,6 +9,8 @@
  */
 #include "postgres.h"
 
+#include <ctype.h>
+
 #include "catalog/pg_type.h"
 #include "common/pg_prng.h"
 #include "fmgr.h"
@@ -34,6 +36,7 @@
 
 #define MAX_ANSWER			(16 * 1024 * 1024)	/* octets */
 #define MAX_DEPTH			64
+#define MAX_QUERY			(1024 * 1024)	/* octets behind a question mark */
 #define FIRST_PAUSE			500 /* ms */
 #define LONGEST_PAUSE		5000	/* ms */
 #define MAX_QUOTED			500 /* octets of Stripe's message in ours */
@@ -146,7 +149,7 @@ form_detail(FormVerdict verdict)
 }
 
 static char *
-encode_params(const char *params)
+encode_params(const char *params, bool query)
 {
 	StringInfoData form;
 	FormVerdict verdict;
@@ -162,6 +165,11 @@ encode_params(const char *params)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("parameters can't be sent to Stripe"),
 				 errdetail("%s", form_detail(verdict))));
+	if (query && form.len > MAX_QUERY)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("parameters can't be sent to Stripe"),
+				 errdetail("They are too long for a URL.")));
 	return form.data;
 }
 
@@ -354,6 +362,37 @@ parse_answer(const HttpResponse *response)
 	return jsonb_root_object(parsing.jsonb) ? parsing.jsonb : NULL;
 }
 
+/* Whatever looks like a key is not repeated, not even the part that Stripe shows. */
+static void
+mask_keys(char *text)
+{
+	bool		live;
+	char	   *p;
+
+	for (p = text; *p; p++)
+	{
+		if (!stripe_key_mode(p, &live))
+			continue;
+		p += strlen("sk_test_") - 1;
+		while (isalnum((unsigned char) p[1]) || p[1] == '_')
+			*++p = '*';
+	}
+}
+
+/* What Stripe says may be long, or hold what has no place in a line. */
+static char *
+quotable(const char *text)
+{
+	char	   *copy = pnstrdup(text, pg_mbcliplen(text, (int) strlen(text), MAX_QUOTED));
+	char	   *p;
+
+	for (p = copy; *p; p++)
+		if ((unsigned char) *p < ' ' || *p == 0x7f)
+			*p = ' ';
+	mask_keys(copy);
+	return copy;
+}
+
 static bool
 is_success(int status)
 {
@@ -374,7 +413,7 @@ report_unusable(const StripeAnswer *answer)
 void
 stripe_send(const StripeRequest *request, StripeAnswer *answer)
 {
-	char	   *form = encode_params(request->params);
+	char	   *form = encode_params(request->params, strcmp(request->method, "POST") != 0);
 	char	   *key = current_key();
 	HttpResponse *response = palloc(sizeof(HttpResponse));
 
@@ -393,23 +432,10 @@ stripe_send(const StripeRequest *request, StripeAnswer *answer)
 	answer->answered_at = response->date < 0 ? GetCurrentTimestamp() :
 		time_t_to_timestamptz((pg_time_t) response->date);
 	answer->request_id = response->values[REQUEST_ID][0] ?
-		pstrdup(response->values[REQUEST_ID]) : NULL;
+		quotable(response->values[REQUEST_ID]) : NULL;
 	answer->body = parse_answer(response);
 	if (answer->body == NULL)
 		report_unusable(answer);
-}
-
-/* What Stripe says may be long, or hold what has no place in a line. */
-static char *
-quotable(const char *text)
-{
-	char	   *copy = pnstrdup(text, pg_mbcliplen(text, (int) strlen(text), MAX_QUOTED));
-	char	   *p;
-
-	for (p = copy; *p; p++)
-		if ((unsigned char) *p < ' ' || *p == 0x7f)
-			*p = ' ';
-	return copy;
 }
 
 static void

@@ -60,6 +60,9 @@ typedef struct Transfer
 	CURL	   *easy;
 	struct curl_slist *headers;
 	bool		attached;		/* easy is in multi */
+	bool		broken;			/* memory ran out within libcurl */
+	bool		resolving;		/* a thread may be looking a name up */
+	bool		requested;		/* there was a connection */
 
 	Watch		watches[MAX_SOCKETS];
 	int			n_watches;
@@ -113,6 +116,23 @@ on_timer(CURLM *multi, long ms, void *user)
 	transfer.wake_at = ms < 0 ? DT_NOEND :
 		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), ms);
 	return 0;
+}
+
+/* There is an address by now. */
+static int
+on_connect(void *user, curl_socket_t fd, curlsocktype purpose)
+{
+	transfer.resolving = false;
+	return CURL_SOCKOPT_OK;
+}
+
+/* There is a connection, perhaps one that was kept. */
+static int
+on_request(void *user, char *ip, char *local_ip, int port, int local_port)
+{
+	transfer.resolving = false;
+	transfer.requested = true;
+	return CURL_PREREQFUNC_OK;
 }
 
 static bool
@@ -175,6 +195,7 @@ on_header(char *line, size_t size, size_t count, void *user)
 	size_t		length = size * count;
 	int			i;
 
+	transfer.resolving = false;
 	transfer.header_octets += length;
 	if (transfer.header_octets > MAX_HEADERS)
 	{
@@ -198,9 +219,14 @@ make_handles(void)
 {
 	static bool initialized = false;
 
-	if (!initialized && curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
-		return false;
-	initialized = true;
+	if (!initialized)
+	{
+		/* nobody who can write the server's environment is to read what we say */
+		(void) unsetenv("SSLKEYLOGFILE");
+		if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+			return false;
+		initialized = true;
+	}
 	if (transfer.multi == NULL && (transfer.multi = curl_multi_init()) == NULL)
 		return false;
 	if (transfer.easy == NULL && (transfer.easy = curl_easy_init()) == NULL)
@@ -222,6 +248,24 @@ free_headers(void)
 	transfer.headers = NULL;
 }
 
+/*
+ * libcurl may have left handles half done in which memory ran out, so they are not
+ * used again.  To free them could mean to wait for a name that nobody finds.
+ */
+static void
+give_handles_up(void)
+{
+	if (!transfer.resolving)
+	{
+		curl_easy_cleanup(transfer.easy);
+		if (transfer.multi)
+			(void) curl_multi_cleanup(transfer.multi);
+	}
+	transfer.easy = NULL;
+	transfer.multi = NULL;
+	transfer.broken = false;
+}
+
 /* After a request, however it ended; a connection that was in use is not kept then. */
 static void
 detach(void)
@@ -229,6 +273,8 @@ detach(void)
 	if (transfer.attached)
 		(void) curl_multi_remove_handle(transfer.multi, transfer.easy);
 	transfer.attached = false;
+	if (transfer.broken)
+		give_handles_up();
 	if (transfer.easy)
 		curl_easy_reset(transfer.easy);
 	free_headers();
@@ -300,6 +346,8 @@ set_request(const HttpRequest *request)
 		  SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) request->body_length) &&
 		  SET(CURLOPT_POSTFIELDS, request->body))) &&
 		SET(CURLOPT_CUSTOMREQUEST, request->method) &&
+		SET(CURLOPT_SOCKOPTFUNCTION, on_connect) &&
+		SET(CURLOPT_PREREQFUNCTION, on_request) &&
 		SET(CURLOPT_WRITEFUNCTION, on_body) &&
 		SET(CURLOPT_HEADERFUNCTION, on_header);
 }
@@ -315,6 +363,8 @@ attach(const HttpRequest *request, HttpResponse *response)
 	transfer.too_large = false;
 	transfer.no_memory = false;
 	transfer.overflow = false;
+	transfer.resolving = false;
+	transfer.requested = false;
 	transfer.wake_at = DT_NOEND;
 	if (!make_handles() || !add_headers(request) || !set_trust(request) ||
 		!set_limits(request) || !set_request(request))
@@ -336,7 +386,8 @@ act(curl_socket_t fd, int what, int *running)
 
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
-	(void) curl_multi_socket_action(transfer.multi, fd, what, running);
+	if (curl_multi_socket_action(transfer.multi, fd, what, running) == CURLM_OUT_OF_MEMORY)
+		transfer.broken = true;
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 }
 
@@ -404,12 +455,15 @@ run(void)
 	int			left;
 	CURLMsg    *message;
 
+	transfer.resolving = true;
 	act(CURL_SOCKET_TIMEOUT, 0, &running);
-	while (running > 0)
+	while (running > 0 && !transfer.broken)
 	{
 		wait_for_something();
 		act_on_sockets(&running);
 	}
+	if (transfer.broken)
+		return CURLE_OUT_OF_MEMORY;
 	while ((message = curl_multi_info_read(transfer.multi, &left)) != NULL)
 		if (message->msg == CURLMSG_DONE && message->easy_handle == transfer.easy)
 			return message->data.result;
@@ -453,7 +507,9 @@ read_answer(CURLcode code, HttpResponse *response)
 
 	response->failure = transfer.no_memory ? HTTP_NO_MEMORY : failure_of(code);
 	response->why = curl_easy_strerror(code);
-	if (transfer.too_large)
+	transfer.broken |= response->failure == HTTP_NO_MEMORY;
+	/* libcurl says so too of a header that is longer than it takes */
+	if (transfer.too_large || (code == CURLE_OUT_OF_MEMORY && transfer.requested))
 	{
 		response->failure = HTTP_UNUSABLE;
 		response->why = "The answer is too large";
@@ -480,6 +536,8 @@ stripe_credit_curl_perform(const HttpRequest *request, HttpResponse *response)
 	{
 		if (attach(request, response))
 			read_answer(run(), response);
+		else
+			transfer.broken = true;
 	}
 	PG_FINALLY();
 	{

@@ -1,0 +1,312 @@
+# Memory that is not to be had: whichever allocation of ours, of libcurl and of
+# OpenSSL fails, the backend lives, says what it was, leaves nothing half done, and
+# does the next call as if nothing had been.
+#
+# test/shim/failing_malloc.c fails the n-th allocation of a call.  Where there are
+# thousands, some n are chosen by chance: STRIPE_CREDIT_SEED chooses the same again,
+# and with STRIPE_CREDIT_EVERY=1 it is every n.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib $FindBin::RealBin;
+
+use File::Spec;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use StripeCredit::Double;
+use StripeCredit::Node;
+use Test::More;
+use Time::HiRes qw(time);
+
+BEGIN
+{
+	plan skip_all => 'DBD::Pg is not installed' unless eval { require DBD::Pg };
+	plan skip_all => 'node is not installed' unless eval { IPC::Run::run([ 'node', '--version' ], \'', \my $out) };
+	plan skip_all => 'gcc is not installed' unless eval { IPC::Run::run([ 'gcc', '--version' ], \'', \my $out) };
+}
+use DBI;
+
+use constant { NEVER => 1_000_000_000, PATIENCE => 30, FIRST => 100, ORDERS => 'q<q<q<Z232' };
+
+my $seed = $ENV{STRIPE_CREDIT_SEED} || int rand 1_000_000_000;
+my $every = $ENV{STRIPE_CREDIT_EVERY};
+
+srand $seed;
+note("STRIPE_CREDIT_SEED=$seed" . ($every ? ', every n' : ''));
+
+#
+# The shim, and a server that is preloaded with it
+#
+
+my $dir = PostgreSQL::Test::Utils::tempdir();
+my $shim = "$dir/failing_malloc.so";
+my $source = File::Spec->rel2abs("$FindBin::RealBin/../shim/failing_malloc.c");
+my $double = StripeCredit::Double->new;
+my $node;
+
+plan skip_all => 'the shim is for Linux on 64 bits' unless $^O eq 'linux' && length pack('l!', 0) == 8;
+plan skip_all => 'the shim cannot be built or preloaded here'
+  unless system('gcc', '-shared', '-fPIC', '-O2', '-o', $shim, $source) == 0
+  && do { local $ENV{LD_PRELOAD} = $shim; system('true') == 0 };
+{
+	local $ENV{LD_PRELOAD} = $shim;
+	local $ENV{FAILING_MALLOC_DIR} = $dir;
+	$node = new_node('malloc', conf => <<"CONF");
+stripe_credit.api_base = '$double->{api}'
+stripe_credit.ca_file = '$double->{ca}'
+stripe_credit.max_retries = 0
+stripe_credit.timeout = 10s
+restart_after_crash = on
+CONF
+}
+$node->safe_psql('postgres', q{
+	SELECT stripe_credit.set_api_key('sk_test_of_the_malloc_test');
+	UPDATE stripe_credit.settings SET success_url = 'https://example.com/';
+});
+
+# From now on that process's n-th allocation fails.
+sub give_orders
+{
+	my ($pid, $n) = @_;
+	my $new = !-e "$dir/$pid";
+	my $file = $new ? "$dir/new" : "$dir/$pid";
+
+	open my $out, $new ? '>:raw' : '+<:raw', $file or die "$file: $!";
+	syswrite $out, pack(ORDERS, $n, 0, 0, '');
+	close $out;
+	rename $file, "$dir/$pid" if $new;
+	return;
+}
+
+# How many allocations there were since, how many failed, and where
+sub reports
+{
+	my ($pid) = @_;
+
+	open my $in, '<:raw', "$dir/$pid" or die "$pid: $!";
+	sysread $in, my $orders, 256;
+	return (unpack ORDERS, $orders)[ 1 .. 3 ];
+}
+
+#
+# Sessions
+#
+
+sub session
+{
+	my $dbh = DBI->connect(sprintf('dbi:Pg:host=%s;port=%s;dbname=postgres', $node->host, $node->port),
+		'postgres', '', { RaiseError => 0, PrintError => 0, PrintWarn => 0, pg_server_prepare => 0 });
+
+	# after a crash the server takes a moment
+	for (my $end = time + PATIENCE; !$dbh && time < $end; select undef, undef, undef, 0.1)
+	{
+		$dbh = DBI->connect(sprintf('dbi:Pg:host=%s;port=%s;dbname=postgres', $node->host, $node->port),
+			'postgres', '', { RaiseError => 0, PrintError => 0, PrintWarn => 0, pg_server_prepare => 0 });
+	}
+	die "no session: $DBI::errstr" unless $dbh;
+	return $dbh;
+}
+
+# The first column of the first row; or its SQLSTATE and all that is said
+sub ask
+{
+	my ($dbh, $sql) = @_;
+	my @row = $dbh->selectrow_array($sql);
+
+	return (defined $row[0] ? $row[0] : '', '', '') unless $dbh->err;
+	return (undef, $dbh->state, $dbh->errstr =~ s/\nCONTEXT:.*//sr =~ s/\s+/ /gr);
+}
+
+sub usable { my ($dbh) = @_; my ($value) = ask($dbh, 'SELECT pg_backend_pid()'); return ($value // '') eq $dbh->{pg_pid} }
+
+#
+# Calls: each is a hash of
+#
+#     name
+#     sql       of a number, the statement that must succeed, or must not
+#     right     of what it answers, whether that is right
+#     excuse    what it may say instead: a pattern for SQLSTATE and message
+#     before    what goes before the orders, in the same session
+#     fresh     whether each n has a backend of its own.  What fails while OpenSSL loads
+#               and initializes itself, it may never try again in the same process:
+#               then the next session has to succeed.
+#     again     whether the same statement has to succeed afterwards
+#     done      of a number, a query that tells how often it was done
+#     sample    how many n, of those that are not among the first hundred
+#
+
+my $no_memory = qr/^53200 .*out of memory|^53200 .*could not prepare a webhook secret|^XX000 .*could not (compute a signature|\w+ SHA256 context)/;
+my $unreached = qr/$no_memory|^08006 .*could not reach Stripe|^PT502 .*Stripe's answer can't be used/;
+my $number = 0;
+
+sub body { return session_event("evt_malloc$_[0]", account => 'alice') }
+
+my %webhook = (
+	sql => sub { call(body($_[0])) },
+	right => sub { $_[0] =~ /"status": "applied"/ },
+	excuse => $no_memory,
+	again => 1,
+	done => sub { "SELECT count(*) FROM stripe_credit.ledger WHERE payment_id = 'pi_evt_malloc$_[0]'" });
+my %forged = (
+	sql => sub { call(body($_[0]), secret => 'whsec_forged') },
+	right => sub { 0 },
+	excuse => qr/$no_memory|^PT400 .*webhook signature verification failed/,
+	done => sub { "SELECT count(*) FROM stripe_credit.event WHERE event_id = 'evt_malloc$_[0]'" });
+my %checkout = (
+	sql => sub { "SELECT session_id FROM stripe_credit.create_checkout('bob', 'starter', idempotency_key => 'order $_[0]')" },
+	right => sub { $_[0] =~ /^cs_test_/ },
+	excuse => $unreached,
+	again => 1,
+	done => sub { "SELECT count(*) FROM stripe_credit.checkout WHERE account_id = 'bob' AND idempotency_key = 'order $_[0]' AND url LIKE 'https://%'" });
+my %untrusted = (
+	%checkout,
+	right => sub { 0 },
+	again => 0,
+	before => sub { ("SET stripe_credit.api_base = '$_[1]'") });
+
+# A request whose connection is cut: the next one makes another.
+my $cut = sub {
+	return ("SET stripe_credit.api_base = '$double->{api}/_fault/close-before-answer'",
+		q{SELECT stripe_credit.stripe_request('GET', '/v1/events')}, "RESET stripe_credit.api_base");
+};
+my @calls = (
+	{ name => 'webhook, by a backend that has taken some', %webhook },
+	{
+		name => 'webhook, after secrets have changed', %webhook,
+		before => sub { q{UPDATE stripe_credit.webhook_secret SET created_at = now()} }
+	},
+	{ name => "webhook, a backend's first call", %webhook, fresh => 1 },
+	{ name => 'forged webhook, by a backend that has taken some', %forged },
+	{ name => "forged webhook, a backend's first call", %forged, fresh => 1 },
+	{ name => 'checkout, over a connection that was kept', %checkout },
+	{ name => 'checkout, over HTTP/2', %checkout, before => sub { ("SET stripe_credit.api_base = '$double->{h2}'") } },
+	{ name => 'checkout, over another connection', %checkout, before => $cut, sample => 600 },
+	{ name => "checkout, a backend's first call", %checkout, fresh => 1, sample => 400 },
+	{ name => 'checkout with one whom nobody vouches for', %untrusted, before => sub { "SET stripe_credit.api_base = '$double->{unknown_ca}'" }, sample => 600 },
+	{ name => 'checkout with another host', %untrusted, before => sub { "SET stripe_credit.api_base = '$double->{wrong_host}'" }, sample => 600 });
+
+# One call with the n-th allocation failing: what was wrong, or nothing.  Counts what
+# is said into the hash.
+sub one_call
+{
+	my ($call, $dbh, $n, $said) = @_;
+	my $id = ++$number;
+	my $pid = $dbh->{pg_pid};
+	my @wrong;
+
+	ask($dbh, $_) for $call->{before} ? $call->{before}->() : ();
+	give_orders($pid, $n);
+	my ($value, $state, $message) = ask($dbh, $call->{sql}->($id));
+	my ($seen, $failed, $where) = reports($pid);
+	give_orders($pid, 0);
+	my $at = "n = $n ($where): ";
+
+	unless (usable($dbh))
+	{
+		return { seen => $seen, failed => $failed, crashed => 1, wrong => [ "${at}the backend is dead: $message" ] };
+	}
+	$message = "$state $message" if $state;
+	$said->{ $state ? $message =~ s/ order \d+//r : 'success' }++;
+	push @wrong, "$at$value" if $state eq '' && !$call->{right}->($value);
+	push @wrong, "$at$message" if $state ne '' && $message !~ $call->{excuse};
+	push @wrong, "$at$message, though nothing failed" if $call->{again} && $state ne '' && !$failed;
+
+	# nothing half done, and then all of it, once
+	my ($done) = ask($dbh, $call->{done}->($id));
+	push @wrong, "${at}done $done times" unless $done eq ($state eq '' ? 1 : 0);
+	if ($call->{again} && $state ne '')
+	{
+		($value, $state, $message) = ask($dbh, $call->{sql}->($id));
+		return { seen => $seen, failed => $failed, crashed => 1, wrong => [ "${at}dead in the next call: $message" ] } unless usable($dbh);
+		if ($call->{fresh} && $state ne '' && "$state $message" =~ $call->{excuse})
+		{
+			$said->{"the next call in that session, too: $state"}++;
+			my $other = session();
+			($value, $state, $message) = ask($other, $call->{sql}->($id));
+			$other->disconnect;
+		}
+		push @wrong, "${at}the next call: $state $message" if $state ne '' || !$call->{right}->($value);
+		($done) = ask($dbh, $call->{done}->($id));
+		push @wrong, "${at}the next call did it $done times" unless $done eq '1';
+	}
+	return { seen => $seen, failed => $failed, wrong => \@wrong };
+}
+
+# The n that are tried, of so many
+sub choose
+{
+	my ($total, $sample) = @_;
+	my @rest = FIRST + 1 .. $total;
+	my %chosen;
+
+	return 1 .. $total + 1 if $every || !$sample || $total <= FIRST + $sample;
+	$chosen{ splice @rest, int rand @rest, 1 } = 1 for 1 .. $sample;
+	return (1 .. FIRST, sort { $a <=> $b } keys %chosen);
+}
+
+# A backend that has made the call, twice, so that it has all that lasts
+sub warm_session
+{
+	my ($call) = @_;
+	my $dbh = session();
+
+	one_call($call, $dbh, NEVER, {}) for 1 .. 2;
+	return $dbh;
+}
+
+sub open_files { my ($dbh) = @_; return scalar(() = glob "/proc/$dbh->{pg_pid}/fd/*") }
+
+sub try_all
+{
+	my ($call) = @_;
+	my $started = time;
+	my $dbh = $call->{fresh} ? session() : warm_session($call);
+	my $total = one_call($call, $dbh, NEVER, {})->{seen};
+	my $files = open_files($dbh);
+	my $crashes = 0;
+	my ($tried, $failed) = (0, 0);
+	my %said;
+	my @wrong;
+
+	for my $n (choose($total, $call->{sample}))
+	{
+		if ($call->{fresh})
+		{
+			$dbh->disconnect;
+			$dbh = session();
+		}
+		my $outcome = one_call($call, $dbh, $n, \%said);
+
+		$tried++;
+		$failed += $outcome->{failed};
+		push @wrong, @{ $outcome->{wrong} };
+		if ($outcome->{crashed})
+		{
+			last if ++$crashes == 10;
+			$dbh = $call->{fresh} ? session() : warm_session($call);
+			$files = open_files($dbh);
+		}
+	}
+	note(sprintf '%s: %d allocations, %d of them failed, %.1f s', $call->{name}, $total, $failed, time - $started);
+	note("    $said{$_} times: $_") for sort { $said{$b} <=> $said{$a} } keys %said;
+	ok(!@wrong, "$call->{name}: whichever of $total allocations fails")
+	  or diag(join "\n", scalar(@wrong) . ' times wrong', @wrong[ 0 .. (@wrong > 20 ? 19 : $#wrong) ]);
+	cmp_ok($failed, '>=', ($tried - 1) * 0.8, "$call->{name}: and they do fail");
+	# Where memory runs out within libcurl its handles are given up, and what they had open with them.
+	cmp_ok(open_files($dbh), '<=', $files + 2 + 3 * $failed, "$call->{name}: few files are left open")
+	  unless $crashes || $call->{fresh};
+	$dbh->disconnect;
+	is($node->safe_psql('postgres', 'SELECT * FROM stripe_credit.check_books()'), '', "$call->{name}: the books are right");
+	return;
+}
+
+try_all($_) for @calls;
+is($node->safe_psql('postgres', q{SELECT count(*) FROM stripe_credit.checkout WHERE session_id !~ '^cs_test_' OR url IS NULL}),
+	0, 'no checkout is without its session');
+my $crashes = () = slurp_file($node->logfile) =~ /was terminated by signal/g;
+is($crashes, 0, 'no backend was killed');
+$double->stop;
+$node->stop;
+done_testing();
