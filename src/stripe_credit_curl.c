@@ -42,7 +42,7 @@ extern PGDLLEXPORT void stripe_credit_curl_perform(const HttpRequest *request,
 
 #define MAX_SOCKETS			8
 #define MAX_HEADERS			(256 * 1024)	/* octets of all of an answer's */
-#define LONGEST_NAP			1000	/* ms */
+#define LONGEST_NAP			200 /* ms */
 #define SHORT_NAP			20		/* ms, while there are several sockets */
 #define KEEP_BUFFER			(64 * 1024)
 
@@ -113,8 +113,9 @@ on_socket(CURL *easy, curl_socket_t fd, int what, void *user, void *socket_user)
 static int
 on_timer(CURLM *multi, long ms, void *user)
 {
+	/* in the very millisecond it could find that its time has not come, and forget it */
 	transfer.wake_at = ms < 0 ? DT_NOEND :
-		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), ms);
+		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), ms == 0 ? 0 : ms + 1);
 	return 0;
 }
 
@@ -339,7 +340,9 @@ set_limits(const HttpRequest *request)
 static bool
 set_request(const HttpRequest *request)
 {
-	return SET(CURLOPT_URL, request->url) &&
+	/* an HTTP/2 connection outlives a request that got no answer, and would be used again */
+	return SET(CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_1_1) &&
+		SET(CURLOPT_URL, request->url) &&
 		SET(CURLOPT_HTTPHEADER, transfer.headers) &&
 		(request->body == NULL ||
 		 (SET(CURLOPT_POST, 1L) &&
