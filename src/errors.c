@@ -18,6 +18,9 @@
 static void
 hide_statement_callback(void *arg)
 {
+	/* what a constraint says of a row quotes it */
+	if (ERRCODE_TO_CATEGORY(geterrcode()) == ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION)
+		errdetail("The row is not shown.");
 	errhidestmt(true);
 	errhidecontext(true);
 }

@@ -81,6 +81,8 @@ read_key_row(bool live)
 		found = result_text(0, 1);
 		text = SPI_palloc(strlen(found) + 1);
 		strcpy(text, found);
+		explicit_bzero(found, strlen(found));
+		explicit_bzero(SPI_tuptable->vals[0]->t_data, SPI_tuptable->vals[0]->t_len);
 	}
 	SPI_finish();
 	return text;
@@ -98,6 +100,7 @@ current_key(void)
 	if (text == NULL)
 		report_no_key(live, NULL);
 	key = secret_resolve(text);
+	explicit_bzero(text, strlen(text));
 	if (key == NULL)
 		report_no_key(live, "The reference can't be resolved.");
 	if (!stripe_key_mode(key, &key_is_live) || key_is_live != live)

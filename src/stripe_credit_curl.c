@@ -21,6 +21,7 @@
  */
 #include "postgres.h"
 
+#include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 
@@ -214,6 +215,29 @@ on_header(char *line, size_t size, size_t count, void *user)
  * Handles
  */
 
+/* What libcurl frees may have held the key. */
+static void
+wipe_and_free(void *p)
+{
+	if (p)
+		explicit_bzero(p, malloc_usable_size(p));
+	free(p);
+}
+
+static void *
+wipe_and_realloc(void *p, size_t size)
+{
+	size_t		old = p ? malloc_usable_size(p) : 0;
+	void	   *fresh = malloc(size);
+
+	if (fresh == NULL)
+		return NULL;
+	if (p)
+		memcpy(fresh, p, Min(old, size));
+	wipe_and_free(p);
+	return fresh;
+}
+
 /* libcurl is not told of a failure half way: what there is, stays. */
 static bool
 make_handles(void)
@@ -224,7 +248,8 @@ make_handles(void)
 	{
 		/* nobody who can write the server's environment is to read what we say */
 		(void) unsetenv("SSLKEYLOGFILE");
-		if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+		if (curl_global_init_mem(CURL_GLOBAL_DEFAULT, malloc, wipe_and_free, wipe_and_realloc,
+								 strdup, calloc) != CURLE_OK)
 			return false;
 		initialized = true;
 	}
