@@ -56,6 +56,19 @@ CREATE FUNCTION stripe_credit.is_key(key text) RETURNS boolean
 COMMENT ON FUNCTION stripe_credit.is_key(text) IS
 	'whether a text can be an account id, a pack id or an idempotency key: 1 to 200 bytes, no control characters, no space at either end';
 
+CREATE FUNCTION stripe_credit.check_key(name text, key text) RETURNS void
+	LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+	AS $$
+BEGIN
+	IF stripe_credit.is_key(key) IS NOT TRUE THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('%s is not valid', name),
+			DETAIL = 'It must be 1 to 200 bytes without control characters or a space at either end.';
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION stripe_credit.check_key(text, text) IS
+	'internal: refuses an argument that can''t be an account id, a pack id or an idempotency key';
+
 ----------------------------------------------------------------------
 -- Settings
 ----------------------------------------------------------------------
@@ -672,13 +685,9 @@ DECLARE
 	customer text;
 	session jsonb;
 BEGIN
-	IF create_checkout.account_id IS NULL OR NOT stripe_credit.is_key(create_checkout.account_id) THEN
-		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'account_id is not valid',
-			DETAIL = 'It must be 1 to 200 bytes without control characters or a space at either end.';
-	ELSIF create_checkout.idempotency_key IS NOT NULL AND NOT stripe_credit.is_key(create_checkout.idempotency_key) THEN
-		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'idempotency_key is not valid',
-			DETAIL = 'It must be 1 to 200 bytes without control characters or a space at either end.';
-	ELSIF create_checkout.quantity IS NULL OR create_checkout.quantity < 1 THEN
+	PERFORM stripe_credit.check_key('account_id', create_checkout.account_id);
+	PERFORM stripe_credit.check_key('idempotency_key', coalesce(create_checkout.idempotency_key, 'none'));
+	IF create_checkout.quantity IS NULL OR create_checkout.quantity < 1 THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'quantity must be greater than zero';
 	END IF;
 	PERFORM stripe_credit.check_params(create_checkout.params);
@@ -735,6 +744,23 @@ $$;
 COMMENT ON FUNCTION stripe_credit.create_checkout(text, text, integer, text, text, text, text, jsonb) IS
 	'makes a Checkout Session by which an account buys a pack, and returns where to send the buyer; with a key that was used, the session that it made';
 
+CREATE FUNCTION stripe_credit.fetch_session(method text, session_id text, action text DEFAULT '', OUT body jsonb, OUT answered_at timestamptz)
+	LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+	AS $$
+BEGIN
+	IF (session_id ~ '^cs_[A-Za-z0-9_]{1,250}$') IS NOT TRUE THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'session_id is not valid';
+	END IF;
+	SELECT f.body, f.answered_at INTO body, answered_at
+	FROM stripe_credit.stripe_fetch(method, '/v1/checkout/sessions/' || session_id || action) f;
+	IF body IS NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'PT404', MESSAGE = 'unknown session';
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION stripe_credit.fetch_session(text, text, text) IS
+	'internal: a Checkout Session, as Stripe answers a request about it, and when it did';
+
 -- Confirmed before, or asked and applied: what has not been paid is pending.
 CREATE FUNCTION stripe_credit.confirm_checkout(session_id text) RETURNS jsonb
 	LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -744,20 +770,13 @@ DECLARE
 	fetched record;
 	answer jsonb;
 BEGIN
-	IF confirm_checkout.session_id IS NULL OR confirm_checkout.session_id !~ '^cs_[A-Za-z0-9_]{1,250}$' THEN
-		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'session_id is not valid';
-	END IF;
 	SELECT p.payment_id, p.posted_to, p.posted INTO paid FROM stripe_credit.payment p
 	WHERE p.session_id = confirm_checkout.session_id AND p.subscription_id IS NULL AND p.posted_to IS NOT NULL;
 	IF FOUND THEN
 		RETURN jsonb_build_object('ok', true, 'session', confirm_checkout.session_id, 'status', 'duplicate',
 			'payment', paid.payment_id, 'account', paid.posted_to, 'credits', paid.posted);
 	END IF;
-	SELECT f.body, f.answered_at INTO fetched
-	FROM stripe_credit.stripe_fetch('GET', '/v1/checkout/sessions/' || confirm_checkout.session_id) f;
-	IF fetched.body IS NULL THEN
-		RAISE EXCEPTION USING ERRCODE = 'PT404', MESSAGE = 'unknown session';
-	END IF;
+	fetched := stripe_credit.fetch_session('GET', confirm_checkout.session_id);
 	answer := stripe_credit.apply_object(CASE fetched.body->>'status' WHEN 'expired' THEN 'checkout.session.expired'
 		ELSE 'checkout.session.completed' END, fetched.body, fetched.answered_at);
 	UPDATE stripe_credit.checkout c SET status = fetched.body->>'status'
@@ -775,14 +794,7 @@ CREATE FUNCTION stripe_credit.expire_checkout(session_id text) RETURNS jsonb
 DECLARE
 	fetched record;
 BEGIN
-	IF expire_checkout.session_id IS NULL OR expire_checkout.session_id !~ '^cs_[A-Za-z0-9_]{1,250}$' THEN
-		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'session_id is not valid';
-	END IF;
-	SELECT f.body, f.answered_at INTO fetched
-	FROM stripe_credit.stripe_fetch('POST', '/v1/checkout/sessions/' || expire_checkout.session_id || '/expire') f;
-	IF fetched.body IS NULL THEN
-		RAISE EXCEPTION USING ERRCODE = 'PT404', MESSAGE = 'unknown session';
-	END IF;
+	fetched := stripe_credit.fetch_session('POST', expire_checkout.session_id, '/expire');
 	UPDATE stripe_credit.checkout c SET status = 'expired'
 	WHERE c.session_id = expire_checkout.session_id AND c.status <> 'expired';
 	RETURN stripe_credit.apply_object('checkout.session.expired', fetched.body, fetched.answered_at)
@@ -799,10 +811,7 @@ DECLARE
 	customer text;
 	url text;
 BEGIN
-	IF customer_portal.account_id IS NULL OR NOT stripe_credit.is_key(customer_portal.account_id) THEN
-		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'account_id is not valid',
-			DETAIL = 'It must be 1 to 200 bytes without control characters or a space at either end.';
-	END IF;
+	PERFORM stripe_credit.check_key('account_id', customer_portal.account_id);
 	SELECT c.customer_id INTO customer FROM stripe_credit.customer c
 	WHERE c.account_id = customer_portal.account_id
 	  AND c.livemode = (SELECT s.mode = 'live' FROM stripe_credit.settings s);
@@ -828,11 +837,9 @@ DECLARE
 	intent text;
 	fetched record;
 BEGIN
+	PERFORM stripe_credit.check_key('idempotency_key', coalesce(refund_payment.idempotency_key, 'none'));
 	IF refund_payment.amount < 1 THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'amount must be greater than zero';
-	ELSIF refund_payment.idempotency_key IS NOT NULL AND NOT stripe_credit.is_key(refund_payment.idempotency_key) THEN
-		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'idempotency_key is not valid',
-			DETAIL = 'It must be 1 to 200 bytes without control characters or a space at either end.';
 	END IF;
 	-- the payment intent is the payment, or one of its names
 	SELECT p.payment_id INTO intent FROM stripe_credit.payment p
@@ -1105,11 +1112,7 @@ CREATE FUNCTION stripe_credit.statement(account_id text, max_rows integer DEFAUL
 	AS $$
 #variable_conflict use_column
 BEGIN
-	IF statement.account_id IS NULL OR NOT stripe_credit.is_key(statement.account_id) THEN
-		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-			MESSAGE = 'account_id is not valid',
-			DETAIL = 'It must be 1 to 200 bytes without control characters or a space at either end.';
-	END IF;
+	PERFORM stripe_credit.check_key('account_id', statement.account_id);
 	IF max_rows IS NULL OR max_rows < 1 THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
 			MESSAGE = 'max_rows must be greater than zero';
@@ -1541,6 +1544,236 @@ END
 $$;
 COMMENT ON FUNCTION stripe_credit.unadminister(name) IS
 	'takes back what administer gave, and what the role granted on';
+
+----------------------------------------------------------------------
+-- PostgREST
+--
+-- A browser may call what stands in the schema that PostgREST exposes, so what
+-- stands there is thin: who calls comes from his token, and the work is done here.
+----------------------------------------------------------------------
+
+-- The account of whom PostgREST has let in.
+CREATE FUNCTION stripe_credit.http_account() RETURNS text
+	LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+	AS $$
+DECLARE
+	account text := nullif(nullif(current_setting('request.jwt.claims', true), '')::jsonb->>'sub', '');
+BEGIN
+	IF account IS NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'insufficient_privilege', MESSAGE = 'request names no user',
+			DETAIL = 'Its token has no "sub", or it has no token.';
+	END IF;
+	RETURN account;
+END
+$$;
+COMMENT ON FUNCTION stripe_credit.http_account() IS
+	'internal: the account that a request through PostgREST is for, the sub of its token';
+
+-- What anybody can send is answered, not raised: no stranger fills the server's log.
+CREATE FUNCTION stripe_credit.http_webhook(payload json) RETURNS json
+	LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+	AS $$
+BEGIN
+	RETURN stripe_credit.webhook(payload::text,
+		nullif(current_setting('request.headers', true), '')::json->>'stripe-signature');
+EXCEPTION
+	WHEN SQLSTATE 'PT400' OR SQLSTATE 'PT413' THEN
+		PERFORM set_config('response.status', substr(SQLSTATE, 3), true);
+		RETURN jsonb_build_object('ok', false, 'error', SQLERRM);
+END
+$$;
+COMMENT ON FUNCTION stripe_credit.http_webhook(json) IS
+	'internal: webhook() for a request through PostgREST, which brings the signature in its headers';
+
+-- That a session exists is its buyer's to know.
+CREATE FUNCTION stripe_credit.http_confirm_checkout(session_id text) RETURNS jsonb
+	LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+	AS $$
+DECLARE
+	account text := stripe_credit.http_account();
+BEGIN
+	IF NOT EXISTS (SELECT FROM stripe_credit.checkout c
+				   WHERE c.session_id = http_confirm_checkout.session_id AND c.account_id = account)
+		AND NOT EXISTS (SELECT FROM stripe_credit.payment p
+						WHERE p.session_id = http_confirm_checkout.session_id AND p.posted_to = account)
+	THEN
+		RAISE EXCEPTION USING ERRCODE = 'PT404', MESSAGE = 'unknown session';
+	END IF;
+	RETURN stripe_credit.confirm_checkout(http_confirm_checkout.session_id);
+END
+$$;
+COMMENT ON FUNCTION stripe_credit.http_confirm_checkout(text) IS
+	'internal: confirm_checkout() for a request through PostgREST, of the caller''s own sessions';
+
+-- What expose() makes.  The service's are our own functions under names that can
+-- stand beside others; of the users' each is one caller's.
+CREATE FUNCTION stripe_credit.wrappers(OUT for_role text, OUT name text, OUT types text, OUT arguments text, OUT returns text,
+		OUT volatility text, OUT calls_stripe boolean, OUT body text, OUT description text) RETURNS SETOF record
+	LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+	AS $$
+	VALUES
+		('webhook', 'stripe_webhook', 'json', 'json', 'RETURNS json', 'VOLATILE', false,
+		 'SELECT stripe_credit.http_webhook($1)',
+		 'takes a webhook of Stripe''s as it comes'),
+		('user', 'create_checkout', 'text, integer, text',
+		 'pack_id text, quantity integer DEFAULT 1, idempotency_key text DEFAULT NULL, OUT session_id text, OUT url text, '
+		 'OUT expires_at timestamptz, OUT credits bigint, OUT amount bigint, OUT currency text, OUT livemode boolean', '', 'VOLATILE', true,
+		 'SELECT * FROM stripe_credit.create_checkout(stripe_credit.http_account(), $1, $2, idempotency_key => $3)',
+		 'begins to buy a pack: send the buyer to the url'),
+		('user', 'confirm_checkout', 'text', 'session_id text', 'RETURNS jsonb', 'VOLATILE', true,
+		 'SELECT stripe_credit.http_confirm_checkout($1)',
+		 'for the page that the buyer comes back to: credits what was paid'),
+		('user', 'customer_portal', '', '', 'RETURNS text', 'VOLATILE', true,
+		 'SELECT stripe_credit.customer_portal(stripe_credit.http_account())',
+		 'where the buyer finds his cards and invoices, and cancels a subscription'),
+		('user', 'credits', '',
+		 'OUT balance bigint, OUT held bigint, OUT available bigint, OUT next_expiry timestamptz', '', 'STABLE', false,
+		 'SELECT * FROM stripe_credit.balance(stripe_credit.http_account())',
+		 'the caller''s credits: all, held, available, and when the next of them expire'),
+		('user', 'credit_history', 'bigint, integer', 'before_seq bigint DEFAULT NULL, max_rows integer DEFAULT 50',
+		 'RETURNS TABLE (seq bigint, kind text, credits bigint, balance bigint, idempotency_key text, payment_id text, '
+		 'metadata jsonb, created_at timestamptz)', 'STABLE', false,
+		 'SELECT * FROM stripe_credit.statement(stripe_credit.http_account(), $2, $1)',
+		 'the caller''s ledger, newest first; page on with the last seq as before_seq'),
+		('user', 'packs', '', '',
+		 'RETURNS TABLE (pack_id text, name text, credits bigint, unit_amount bigint, currency text, recurring_interval text, '
+		 'expires_after interval)', 'STABLE', false,
+		 'SELECT pack_id, name, credits, unit_amount, currency, recurring_interval, expires_after '
+		 'FROM stripe_credit.pack WHERE active ORDER BY currency, unit_amount, pack_id',
+		 'what can be bought, with prices in minor units')
+	UNION ALL
+	SELECT 'service', w.name, oidvectortypes(p.proargtypes), pg_get_function_arguments(p.oid), '', 'VOLATILE', false,
+		   format('SELECT * FROM %s(%s)', p.oid::regproc,
+				  (SELECT string_agg('$' || n, ', ' ORDER BY n) FROM generate_series(1, p.pronargs) n)),
+		   obj_description(p.oid, 'pg_proc')
+	FROM (VALUES
+		('spend_credits', 'spend'), ('reverse_spend', 'reverse_spend'), ('hold_credits', 'hold'),
+		('capture_credits', 'capture'), ('release_credits', 'release'), ('grant_credits', 'grant_credits')) w (name, calls)
+		JOIN pg_proc p ON p.pronamespace = 'stripe_credit'::regnamespace AND p.proname = w.calls
+$$;
+COMMENT ON FUNCTION stripe_credit.wrappers() IS 'internal: the functions that expose() makes';
+
+-- What expose() has made says so; anything else of that name is somebody else's.
+CREATE FUNCTION stripe_credit.find_wrapper(schema_name name, name text, types text) RETURNS regprocedure
+	LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+	AS $$
+DECLARE
+	found regprocedure := to_regprocedure(format('%I.%I(%s)', schema_name, name, types));
+BEGIN
+	IF obj_description(found, 'pg_proc') LIKE '%Made by stripe\_credit.expose().' THEN
+		RETURN found;
+	ELSIF found IS NOT NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'duplicate_function',
+			MESSAGE = format('function %s was not made by stripe_credit.expose()', found);
+	END IF;
+	RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION stripe_credit.find_wrapper(name, text, text) IS
+	'internal: a function that expose() has made, NULL if there is none';
+
+CREATE FUNCTION stripe_credit.check_schema(schema_name name) RETURNS void
+	LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+	AS $$
+BEGIN
+	IF schema_name IS NULL OR schema_name = 'stripe_credit' THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'schema_name is not valid',
+			DETAIL = 'It must be a schema that PostgREST exposes, which stripe_credit never should be.';
+	ELSIF to_regnamespace(quote_ident(schema_name)) IS NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_schema_name', MESSAGE = format('schema "%s" does not exist', schema_name);
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION stripe_credit.check_schema(name) IS
+	'internal: refuses a schema that expose() can''t use';
+
+-- Default privileges may have given a new function to anybody.
+CREATE FUNCTION stripe_credit.make_wrapper(schema_name name, name text, types text, definition text, description text)
+	RETURNS regprocedure
+	LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+	AS $$
+DECLARE
+	known boolean := stripe_credit.find_wrapper(schema_name, name, types) IS NOT NULL;
+	made regprocedure;
+	grantee oid;
+BEGIN
+	EXECUTE format('CREATE OR REPLACE FUNCTION %I.%I', schema_name, name) || definition;
+	made := format('%I.%I(%s)', schema_name, name, types)::regprocedure;
+	EXECUTE format('COMMENT ON FUNCTION %s IS %L', made, description || E'\n\nMade by stripe_credit.expose().');
+	IF NOT known THEN
+		FOR grantee IN
+			SELECT DISTINCT x.grantee FROM pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) x
+			WHERE p.oid = made AND x.grantee <> p.proowner
+		LOOP
+			EXECUTE format('REVOKE ALL ON FUNCTION %s FROM %s', made,
+				CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END);
+		END LOOP;
+	END IF;
+	RETURN made;
+END
+$$;
+COMMENT ON FUNCTION stripe_credit.make_wrapper(name, text, text, text, text) IS
+	'internal: makes one function of expose(), or makes it anew, which at first nobody but its owner may call';
+
+-- The functions belong to the caller, and do what he may do.
+CREATE FUNCTION stripe_credit.expose(schema_name name, webhook_role name DEFAULT NULL, user_role name DEFAULT NULL,
+		service_role name DEFAULT NULL) RETURNS void
+	LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+	AS $$
+DECLARE
+	grantee name;
+	w record;
+	made regprocedure;
+	timeout text;
+BEGIN
+	PERFORM stripe_credit.check_schema(schema_name);
+	FOREACH grantee IN ARRAY array_remove(ARRAY[webhook_role, user_role, service_role], NULL) LOOP
+		IF to_regrole(quote_ident(grantee)) IS NULL THEN
+			RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('role "%s" does not exist', grantee);
+		ELSIF NOT has_schema_privilege(grantee, schema_name, 'USAGE') THEN
+			EXECUTE format('GRANT USAGE ON SCHEMA %I TO %I', schema_name, grantee);
+		END IF;
+	END LOOP;
+
+	-- PostgREST gives a request as long as the function says, which must be longer than Stripe is waited for;
+	-- the call before it loads the library, without which there is no such setting
+	PERFORM stripe_credit.is_key('loaded');
+	timeout := (SELECT format('SET statement_timeout = %L', least(s.setting::bigint + 5000, 2147483647) || 'ms')
+				FROM pg_settings s WHERE s.name = 'stripe_credit.timeout');
+	FOR w IN SELECT * FROM stripe_credit.wrappers() LOOP
+		made := stripe_credit.make_wrapper(schema_name, w.name, w.types,
+			format('(%s) %s LANGUAGE sql %s SECURITY DEFINER SET search_path = pg_catalog, pg_temp %s AS %L',
+				   w.arguments, w.returns, w.volatility, CASE WHEN w.calls_stripe THEN timeout END, w.body), w.description);
+		grantee := CASE w.for_role WHEN 'webhook' THEN webhook_role WHEN 'user' THEN user_role ELSE service_role END;
+		IF grantee IS NOT NULL THEN
+			EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %I', made, grantee);
+		END IF;
+	END LOOP;
+	NOTIFY pgrst, 'reload schema';
+END
+$$;
+COMMENT ON FUNCTION stripe_credit.expose(name, name, name, name) IS
+	'makes thin functions for PostgREST in a schema that it exposes, and grants them: the webhook, what a user may do for himself, what a service may do for anybody';
+
+CREATE FUNCTION stripe_credit.unexpose(schema_name name) RETURNS void
+	LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+	AS $$
+DECLARE
+	made regprocedure;
+BEGIN
+	PERFORM stripe_credit.check_schema(schema_name);
+	FOR made IN
+		SELECT p.oid FROM pg_proc p
+		WHERE p.pronamespace = quote_ident(schema_name)::regnamespace
+		  AND obj_description(p.oid, 'pg_proc') LIKE '%Made by stripe\_credit.expose().'
+	LOOP
+		EXECUTE format('DROP FUNCTION %s', made);
+	END LOOP;
+	NOTIFY pgrst, 'reload schema';
+END
+$$;
+COMMENT ON FUNCTION stripe_credit.unexpose(name) IS
+	'drops what expose() made in a schema';
 
 -- ALTER DEFAULT PRIVILEGES acts inside CREATE EXTENSION: whatever it gave to
 -- whomever is taken back, so that nobody but the owner has anything.
