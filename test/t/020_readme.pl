@@ -1,21 +1,33 @@
 # The SQL of the README is run as it stands there, in its order and in one
-# database; the move from a users table is then tried as its users would.
+# database, with the test double in Stripe's place; the move from a users table is
+# then tried as its users would.
 
 use strict;
 use warnings;
 
 use Digest::SHA qw(hmac_sha256_hex);
 use FindBin;
+use lib $FindBin::RealBin;
+
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
+use StripeCredit::Double;
 use Test::More;
 
 my $readme = slurp_file("$FindBin::RealBin/../../README.md");
 my @blocks = $readme =~ /^```sql\n(.*?)^```$/gms;
 cmp_ok(scalar @blocks, '>=', 8, 'the README has SQL to run');
 
+# The one thing that is not as it stands there: where the secrets are.
+my $secrets = PostgreSQL::Test::Utils::tempdir();
+append_to_file("$secrets/api_key", "sk_test_readme\n");
+append_to_file("$secrets/webhook_secret", "whsec_readme\n");
+s{'file:/etc/stripe/}{'file:$secrets/}g for @blocks;
+
+my $double = StripeCredit::Double->new;
 my $node = PostgreSQL::Test::Cluster->new('readme');
 $node->init;
+$node->append_conf('postgresql.conf', "stripe_credit.api_base = '$double->{api}'\nstripe_credit.ca_file = '$double->{ca}'");
 $node->start;
 $node->safe_psql('postgres',
 	q{CREATE DATABASE shop ENCODING 'UTF8' TEMPLATE template0});
@@ -64,7 +76,6 @@ is( users(q{UPDATE users SET credits = credits - 248 WHERE email = 'Ada@example.
 	'not enough credits',
 	'but not more than there is');
 
-$node->safe_psql('shop', q{SELECT stripe_credit.add_webhook_secret('whsec_readme')});
 is(purchase('first', 'ADA@example.com', 1000), 'applied', 'a purchase by e-mail');
 is(purchase('first', 'ADA@example.com', 1000), 'duplicate', 'delivered twice');
 is(users(q{SELECT credits FROM users WHERE email = 'Ada@example.com'}),
@@ -90,4 +101,5 @@ for my $name (split /\n/, $missing)
 }
 
 $node->stop;
+$double->stop;
 done_testing();
