@@ -131,6 +131,12 @@ query('postgres', q{
 	GRANT USAGE ON SCHEMA stripe_credit TO clerk;
 	GRANT EXECUTE ON FUNCTION stripe_credit.webhook(text, text) TO clerk;
 }, extra_params => [ '-U', 'manager' ]);
+query('postgres', q{
+	CREATE ROLE buyer LOGIN;
+	CREATE SCHEMA api AUTHORIZATION manager;
+	SET ROLE manager;
+	SELECT stripe_credit.expose('api', user_role => 'buyer');
+});
 
 my $applied = session_event('evt_applied', account => 'alice');
 my $expiring = session_event('evt_expiring', account => "Z\x{fc}rich", pack => 'starter',
@@ -323,6 +329,12 @@ for my $dbname (qw(plain custom))
 		107, "$dbname: with the right sum");
 	is( query($dbname, q{SELECT balance FROM stripe_credit.balance('alice')}),
 		-95, "$dbname: and that of the other account");
+	is( query($dbname, q{SET request.jwt.claims = '{"sub": "alice"}'; SELECT balance FROM api.credits()},
+			extra_params => [ '-U', 'buyer' ]),
+		-95, "$dbname: which its owner sees through PostgREST");
+	is( query($dbname, q{SELECT stripe_credit.unexpose('api'); SELECT count(*) FROM pg_proc WHERE pronamespace = 'api'::regnamespace},
+			extra_params => [ '-U', 'manager' ]),
+		"\n0", "$dbname: whose functions are still known as ours");
 	ok(books_are_right($node, $dbname), "$dbname: the books are still right");
 }
 is(state_of($node, 'postgres'), $state, 'the dumped books are as they were');
