@@ -214,10 +214,19 @@ make_headers(const StripeRequest *request, const char *key, const char *version)
  */
 
 static bool
+is_success(int status)
+{
+	return status >= 200 && status < 300;
+}
+
+/* What was done is done, whatever its headers say. */
+static bool
 may_be_tried_again(const HttpResponse *response)
 {
 	if (response->failure != HTTP_ANSWERED)
 		return response->failure == HTTP_UNREACHABLE;
+	if (is_success(response->status))
+		return false;
 	if (strcmp(response->values[SHOULD_RETRY], "true") == 0)
 		return true;
 	if (strcmp(response->values[SHOULD_RETRY], "false") == 0)
@@ -394,12 +403,6 @@ quotable(const char *text)
 			*p = ' ';
 	mask_keys(copy);
 	return copy;
-}
-
-static bool
-is_success(int status)
-{
-	return status >= 200 && status < 300;
 }
 
 static pg_noreturn void

@@ -411,6 +411,7 @@ async function faults() {
   const headerOf = async (name, header) => (({ status, headers }) => [status, headers[header]])(await suffer(name))
   is('should-retry-true-400', await headerOf('should-retry-true-400', 'stripe-should-retry'), [400, 'true'])
   is('should-retry-false-500', await headerOf('should-retry-false-500', 'stripe-should-retry'), [500, 'false'])
+  is('should-retry-true-200', await headerOf('should-retry-true-200', 'stripe-should-retry'), [200, 'true'])
   is('redirect', await headerOf('redirect', 'location'), [302, `${where.api.replace('localhost', '127.0.0.1')}/v1/events`])
   is('redirect-307', (await suffer('redirect-307')).status, 307)
   is('redirect-plain', (await suffer('redirect-plain')).headers.location, `${where.plain}/v1/events`)

@@ -151,6 +151,8 @@ const FAMILIES = [
   [/^retry-after-(\d{1,6})$/, (seconds) => ({ instead: () => errorAnswer(429, { 'retry-after': seconds }) })],
   [/^should-retry-(true|false)-([45]\d\d)$/, (yes, status) =>
     ({ instead: () => errorAnswer(Number(status), { 'stripe-should-retry': yes }) })],
+  [/^should-retry-(true|false)-200$/, (yes) =>
+    ({ change: (given) => ({ ...given, headers: { ...given.headers, 'stripe-should-retry': yes } }) })],
   [/^redirect-(3\d\d)$/, (status) => redirect(Number(status), 'otherHost')],
   [/^slow-(\d{1,2})$/, (seconds) => ({ seconds: Math.min(Number(seconds), MOST_SECONDS) })]
 ]

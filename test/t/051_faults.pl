@@ -351,6 +351,7 @@ tries('status-500', 'POST', 1, 'PT502', max_retries => 0);
 tries("status-$_", 'POST', 1, 'PT502') for 400, 401, 402, 404, 429;
 tries('should-retry-false-500', 'POST', 1, 'PT502');
 tries('should-retry-true-429-then-ok-1', 'POST', 2, '');
+tries('should-retry-true-200', $_, 1, '') for @kinds;
 tries('reset-before-answer-then-ok-1', 'POST', 2, '');
 tries('reset-in-body-then-ok-1', 'checkout', 2, '');
 tries('html', 'GET', 1, 'PT502');
