@@ -356,10 +356,32 @@ do_parse(void *argument)
 														CStringGetDatum(parsing->text)));
 }
 
+/* A NUL or half a surrogate pair, a number that is too great, or too much of it all. */
+static bool
+is_beyond_jsonb(const ErrorData *error)
+{
+	return ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_DATA_EXCEPTION ||
+		error->sqlerrcode == ERRCODE_PROGRAM_LIMIT_EXCEEDED;
+}
+
 /*
- * Grammar, UTF-8 and depth are checked here; what jsonb can't hold all the same
- * raises errors that quote it, and so is found out in a subtransaction.
+ * Returns false if jsonb can't hold it, which raises errors that quote it, and so
+ * is found out in a subtransaction.  All other errors are not the answer's.
  */
+static bool
+parse_jsonb(Parsing *parsing)
+{
+	ErrorData  *error = try_in_subtransaction(do_parse, parsing);
+
+	if (error == NULL)
+		return true;
+	if (!is_beyond_jsonb(error))
+		ReThrowError(error);
+	FreeErrorData(error);
+	return false;
+}
+
+/* Grammar, UTF-8 and depth are checked here. */
 static Jsonb *
 parse_answer(const HttpResponse *response)
 {
@@ -368,8 +390,7 @@ parse_answer(const HttpResponse *response)
 
 	json_scan_begin(&scan, response->body, response->length, MAX_DEPTH);
 	if (!json_scan_value(&scan) || !json_scan_end(&scan) ||
-		strlen(response->body) != response->length ||
-		try_in_subtransaction(do_parse, &parsing) != NULL)
+		strlen(response->body) != response->length || !parse_jsonb(&parsing))
 		return NULL;
 	return jsonb_root_object(parsing.jsonb) ? parsing.jsonb : NULL;
 }

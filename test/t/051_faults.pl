@@ -428,6 +428,9 @@ my $peer = StripeCredit::Peer->new(
 	encoded => StripeCredit::Peer::answer(200, '{}', 'content-encoding' => 'gzip'),
 	chunks => "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nffffffffffffffffffff\r\n",
 	no_content => "HTTP/1.1 204 No Content\r\n\r\n",
+	half => StripeCredit::Peer::answer(200, '{"half a pair": "\ud83d"}'),
+	great => StripeCredit::Peer::answer(200, '{"great": 1e1000000}'),
+	many => StripeCredit::Peer::answer(200, '{"data": [' . '1,' x 2_000_000 . '1]}'),
 	old => "HTTP/1.0 200 OK\r\n\r\n{\"old\": true}",
 	dates => StripeCredit::Peer::answer(200, '{"dated": true}', date => 'Fri, 99 Foo 999999 99:99:99 GMT'),
 	headers => sub { $_[0]->syswrite("HTTP/1.1 200 OK\r\n"); 1 while $_[0]->syswrite("x: y\r\n" x 1000) },
@@ -459,7 +462,7 @@ like(said_of('long')->{detail}, qr/^type: (\x{e9}\x{20ac})+\x{e9}?, code: /, 'wh
 # Answers that are none
 my %answer_of = (
 	informed => 'PT502', encoded => '', chunks => 'PT502|08006', no_content => 'PT502', old => '', dates => '',
-	headers => 'PT502', line => 'PT502', status => 'PT502');
+	half => 'PT502', great => 'PT502', headers => 'PT502', line => 'PT502', status => 'PT502');
 for my $name (sort keys %answer_of)
 {
 	my $answer = said_of($name);
@@ -469,6 +472,19 @@ for my $name (sort keys %answer_of)
 is(said_of('dates')->{value}, '{"dated": true}', 'and the next one is understood');
 like($peer->heard, qr/^Authorization: Bearer \Q@{[ KEY ]}\E\r$/m, 'the key is told to whom it is for');
 unlike($peer->heard, qr/Basic|accept-encoding|cookie|referer/i, 'and nothing else is');
+
+# Memory that is not to be had for an answer says nothing of the answer.
+SKIP:
+{
+	my $limit = sub { system_or_bail('prlimit', '--pid', $to_peer->pid, "--as=$_[0]:"); return };
+
+	skip 'prlimit is not installed', 3 unless eval { IPC::Run::run([ 'prlimit', '--version' ], '>', \my $out) };
+	is(said_of('many')->{sqlstate}, '', 'a long list is read');
+	$limit->(1024 * ($to_peer->mapped + 32 * 1024));
+	is(said_of('many')->{sqlstate}, '53200', 'where memory ends with it, that is the error');
+	$limit->('unlimited');
+	is(said_of('many')->{sqlstate}, '', 'and it is read again afterwards');
+}
 $to_peer->quit;
 $peer->stop;
 

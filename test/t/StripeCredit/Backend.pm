@@ -121,11 +121,14 @@ sub kinds_of_descriptors
 }
 
 # kB
-sub resident
-{
-	my ($self) = @_;
+sub resident { return $_[0]->kilobytes('VmRSS') }
+sub mapped { return $_[0]->kilobytes('VmSize') }
 
-	return $self->status('self')->{VmRSS} =~ s/\D//gr;
+sub kilobytes
+{
+	my ($self, $name) = @_;
+
+	return $self->status('self')->{$name} =~ s/\D//gr;
 }
 
 # The signals that each thread but the backend's own blocks
