@@ -33,6 +33,7 @@
 #include "settings.h"
 #include "statement.h"
 #include "subtransaction.h"
+#include "text.h"
 
 PG_FUNCTION_INFO_V1(stripe_credit_add_webhook_secret);
 PG_FUNCTION_INFO_V1(stripe_credit_remove_webhook_secret);
@@ -91,15 +92,6 @@ secret_is_clean(const char *secret)
 		if (*p <= ' ' || *p == 0x7f)
 			return false;
 	return p != (const unsigned char *) secret;
-}
-
-/* What stands behind a prefix such as "file:", or NULL if it isn't there. */
-static const char *
-after_prefix(const char *secret, const char *prefix)
-{
-	size_t		length = strlen(prefix);
-
-	return strncmp(secret, prefix, length) == 0 ? secret + length : NULL;
 }
 
 /*

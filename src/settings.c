@@ -31,6 +31,7 @@
 
 #include "settings.h"
 #include "statement.h"
+#include "text.h"
 
 PG_FUNCTION_INFO_V1(stripe_credit_settings_changed);
 
@@ -232,10 +233,9 @@ settings_api(void)
 static bool
 is_loopback_url(const char *url)
 {
-	static const char loopback[] = "http://127.0.0.1";
-	const char *rest = url + strlen(loopback);
+	const char *rest = after_prefix(url, "http://127.0.0.1");
 
-	if (strncmp(url, loopback, strlen(loopback)) != 0)
+	if (rest == NULL)
 		return false;
 	if (*rest == ':')
 		rest += 1 + strspn(rest + 1, "0123456789");
@@ -247,13 +247,13 @@ static bool
 check_api_base(char **newval, void **extra, GucSource source)
 {
 	const char *url = *newval;
+	const char *host = after_prefix(url, "https://");
 	const char *p;
 
 	for (p = url; *p; p++)
 		if ((unsigned char) *p <= ' ' || (unsigned char) *p >= 0x7f)
 			break;
-	if (*p == '\0' &&
-		((strncmp(url, "https://", 8) == 0 && url[8] != '\0') || is_loopback_url(url)))
+	if (*p == '\0' && ((host && *host) || is_loopback_url(url)))
 		return true;
 
 	GUC_check_errdetail("It must be an https URL, or one of http://127.0.0.1.");

@@ -33,6 +33,7 @@
 #include "statement.h"
 #include "stripe.h"
 #include "subtransaction.h"
+#include "text.h"
 
 #define MAX_ANSWER			(16 * 1024 * 1024)	/* octets */
 #define MAX_DEPTH			64
@@ -108,30 +109,20 @@ current_key(void)
 	return key;
 }
 
-static bool
-begins_with(const char *text, const char *prefix)
-{
-	return strncmp(text, prefix, strlen(prefix)) == 0;
-}
-
 bool
 stripe_key_mode(const char *key, bool *live)
 {
-	if (!begins_with(key, "sk_") && !begins_with(key, "rk_"))
+	const char *rest = after_prefix(key, "sk_");
+
+	if (rest == NULL && (rest = after_prefix(key, "rk_")) == NULL)
 		return false;
-	*live = begins_with(key + 3, "live_");
-	return *live || begins_with(key + 3, "test_");
+	*live = after_prefix(rest, "live_") != NULL;
+	return *live || after_prefix(rest, "test_") != NULL;
 }
 
 /*
  * Requests
  */
-
-static void
-append_to_string(void *target, const char *data, size_t length)
-{
-	appendBinaryStringInfo((StringInfo) target, data, (int) length);
-}
 
 static const char *
 form_detail(FormVerdict verdict)
@@ -296,7 +287,7 @@ send_with_key(const StripeRequest *request, const char *form, const char *key,
 		.method = request->method,
 		.url = post || form == NULL || form[0] == '\0' ? psprintf("%s%s", api.base, request->path) :
 		psprintf("%s%s?%s", api.base, request->path, form),
-		.plain = begins_with(api.base, "http://"),
+		.plain = after_prefix(api.base, "http://") != NULL,
 		.headers = headers,
 		.body = post ? (form ? form : "") : NULL,
 		.body_length = post && form ? strlen(form) : 0,

@@ -37,6 +37,7 @@
 #include "settings.h"
 #include "signature.h"
 #include "statement.h"
+#include "text.h"
 #include "webhook.h"
 
 PG_FUNCTION_INFO_V1(stripe_credit_webhook);
@@ -193,12 +194,6 @@ parse_delivery(Delivery *delivery, const char *body, size_t length)
 				(errcode(ERRCODE_SC_BAD_REQUEST),
 				 errmsg("webhook payload is not a Stripe event"),
 				 errdetail("%s", event_verdict_detail(verdict))));
-}
-
-static void
-append_to_string(void *target, const char *data, size_t length)
-{
-	appendBinaryStringInfo((StringInfo) target, data, (int) length);
 }
 
 /*
