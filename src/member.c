@@ -34,15 +34,6 @@ member_text(JsonbContainer *object, const char *name)
 }
 
 bool
-member_bool(JsonbContainer *object, const char *name)
-{
-	JsonbValue	buffer;
-	JsonbValue *value = find_member(object, name, &buffer);
-
-	return value && value->type == jbvBool && value->val.boolean;
-}
-
-bool
 member_int64(JsonbContainer *object, const char *name, int64 *number)
 {
 	JsonbValue	buffer;

@@ -16,7 +16,6 @@
 #include "utils/jsonb.h"
 
 extern char *member_text(JsonbContainer *object, const char *name);
-extern bool member_bool(JsonbContainer *object, const char *name);
 /* Returns false if it is no integer that fits. */
 extern bool member_int64(JsonbContainer *object, const char *name, int64 *value);
 /* An object or array, or NULL. */

@@ -174,7 +174,9 @@ random_key(void)
 	char		text[2 * sizeof(octets) + 1];
 
 	if (!pg_strong_random(octets, sizeof(octets)))
-		report_crypto_failure();
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("could not generate random values")));
 	hex_encode((const char *) octets, sizeof(octets), text);
 	text[2 * sizeof(octets)] = '\0';
 	return psprintf("stripe_credit_%s", text);
