@@ -9,6 +9,7 @@
  */
 #include "facts.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 void
@@ -324,11 +325,24 @@ merge_line(void *target, const void *source)
 	return changed;
 }
 
-/* Every part begins with its id. */
-static const char *
-id_of(const void *part)
+/* By their ids: every part begins with its own. */
+static int
+compare_parts(const void *a, const void *b)
 {
-	return *(const char *const *) part;
+	return strcmp(*(const char *const *) a, *(const char *const *) b);
+}
+
+bool
+facts_sort(void *parts, int n, size_t size)
+{
+	const char *part = parts;
+	int			i;
+
+	qsort(parts, (size_t) n, size, compare_parts);
+	for (i = 1; i < n; i++, part += size)
+		if (compare_parts(part, part + size) == 0)
+			return false;
+	return true;
 }
 
 /*
@@ -349,7 +363,7 @@ merge_list(void *known, int *n_known, const void *news, int n_news, size_t size,
 	{
 		int			order = 1;
 
-		while (at < *n_known && (order = strcmp(id_of(parts + (size_t) at * size), id_of(part))) < 0)
+		while (at < *n_known && (order = compare_parts(parts + (size_t) at * size, part)) < 0)
 			at++;
 		if (at < *n_known && order == 0)
 		{

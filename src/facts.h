@@ -44,6 +44,7 @@
 #define FACTS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define FACTS_NO_TIME		INT64_MAX
@@ -211,6 +212,12 @@ extern void facts_init(Facts *facts);
  * 'known' must have room for all that 'news' has besides its own.
  */
 extern bool facts_merge(Facts *known, const Facts *news);
+
+/*
+ * Put a list of parts in the order of their ids, in which each list must be;
+ * returns false if an id stands there twice.
+ */
+extern bool facts_sort(void *parts, int n, size_t size);
 
 /*
  * What was paid, and what of it went back by refunds and disputes, in the

@@ -10,7 +10,6 @@
 #include "reading.h"
 
 #include <stddef.h>
-#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -654,12 +653,6 @@ read_refund(const Event *event, EventReading *reading)
 	reading->facts.n_refunds = 1;
 }
 
-static int
-compare_transactions(const void *a, const void *b)
-{
-	return strcmp(((const FactsTransaction *) a)->id, ((const FactsTransaction *) b)->id);
-}
-
 /* If one of them can't be used, or stands there twice, the rest don't tell the sum. */
 static void
 read_transactions(const Event *event, EventReading *reading)
@@ -677,11 +670,8 @@ read_transactions(const Event *event, EventReading *reading)
 		to->dispute_id = reading->dispute.id;
 		to->amount = from->amount.value;
 	}
-	qsort(reading->transactions, (size_t) event->n_transactions, sizeof(FactsTransaction),
-		  compare_transactions);
-	for (i = 1; i < event->n_transactions; i++)
-		if (strcmp(reading->transactions[i - 1].id, reading->transactions[i].id) == 0)
-			return;
+	if (!facts_sort(reading->transactions, event->n_transactions, sizeof(FactsTransaction)))
+		return;
 	reading->facts.transactions = reading->transactions;
 	reading->facts.n_transactions = event->n_transactions;
 }
@@ -816,25 +806,6 @@ read_line(const EventLine *from, FactsLine *to)
 	return true;
 }
 
-static int
-compare_lines(const void *a, const void *b)
-{
-	return strcmp(((const FactsLine *) a)->id, ((const FactsLine *) b)->id);
-}
-
-/* Each line is known by its id, or none of them is. */
-static bool
-sort_lines(Facts *facts)
-{
-	int			i;
-
-	qsort(facts->lines, (size_t) facts->n_lines, sizeof(FactsLine), compare_lines);
-	for (i = 1; i < facts->n_lines; i++)
-		if (strcmp(facts->lines[i - 1].id, facts->lines[i].id) == 0)
-			return false;
-	return true;
-}
-
 /*
  * A line grants if it is a subscription's, no proration, and came to more than
  * nothing before discounts.
@@ -865,7 +836,8 @@ read_lines(const Event *event, EventReading *reading)
 				 !read_line(&event->line[i], &facts->lines[facts->n_lines++]))
 			return "amount";
 	}
-	if (!sort_lines(facts))
+	/* each line is known by its id, or none of them is */
+	if (!facts_sort(facts->lines, facts->n_lines, sizeof(FactsLine)))
 		return "lines";
 	return facts->n_lines == 0 && prorated && facts->amount > 0 ? "proration" : NULL;
 }
