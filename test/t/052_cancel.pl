@@ -16,6 +16,7 @@ use StripeCredit::Backend;
 use StripeCredit::Double;
 use StripeCredit::Node;
 use StripeCredit::Peer;
+use StripeCredit::Slow;
 use Test::More;
 use Time::HiRes qw(sleep time);
 
@@ -25,11 +26,12 @@ plan skip_all => 'there is no /proc to look into' unless -e '/proc/self/task';
 use constant {
 	# ms, from the signal to the answer: what is promised is 100, what is left is for a
 	# machine that has other things to do
-	PROMPT => 1000,
-	PATIENCE => 20,
+	PROMPT => 1000 * SLOW,
+	PATIENCE => 20 * SLOW,
+	TIMEOUT => 10 * SLOW,	# s, which nothing here should wait for
 
-	# all that can be blocked but what the C library keeps for itself
-	FULL_MASK => 'fffffffe7ffbfeff',
+	# all that can be blocked but what the C library and valgrind keep for themselves
+	FULL_MASK => UNDER_VALGRIND ? '7ffffffe7ffbfeff' : 'fffffffe7ffbfeff',
 	SYN_SENT => '02'
 };
 
@@ -56,8 +58,8 @@ my $node = new_node('cancel', conf => <<"CONF");
 log_statement = none
 stripe_credit.api_base = '$double->{api}'
 stripe_credit.ca_file = '$double->{ca}'
-stripe_credit.timeout = '10s'
-stripe_credit.connect_timeout = '10s'
+stripe_credit.timeout = '@{[ TIMEOUT ]}s'
+stripe_credit.connect_timeout = '@{[ TIMEOUT ]}s'
 CONF
 $node->safe_psql('postgres', q{SELECT stripe_credit.set_api_key('sk_test_CANARY');
 	UPDATE stripe_credit.settings SET success_url = 'https://example.com/'});
@@ -243,7 +245,7 @@ sub try_statement_timeout
 {
 	my ($name, $wait) = @_;
 	my $backend = StripeCredit::Backend->new($node, %{ $wait->{settings} });
-	my $limit = $name =~ /tries/ ? 2500 : 500;
+	my $limit = 500 * SLOW + ($name =~ /tries/ ? 2000 : 0);
 
 	is(is_usable($backend, $wait), 'usable', 'before');
 	$backend->ask("SET statement_timeout = $limit");

@@ -9,9 +9,10 @@ use warnings;
 use DBD::Pg ':async';
 use DBI;
 use IO::Select;
+use StripeCredit::Slow;
 use Time::HiRes qw(sleep time);
 
-use constant PATIENCE => 60;
+use constant PATIENCE => 60 * SLOW;
 
 # A session with these settings of stripe_credit
 sub new

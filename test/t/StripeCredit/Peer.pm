@@ -12,9 +12,10 @@ use IO::Socket::INET;
 use JSON::PP qw(encode_json);
 use POSIX ();
 use PostgreSQL::Test::Utils;
+use StripeCredit::Slow;
 use Time::HiRes qw(sleep);
 
-use constant LIFE => 300;
+use constant LIFE => 300 * SLOW;
 
 # answers: by the last part of a path, the bytes that are sent, or a sub that is
 # called with the socket.  What isn't named gets nothing.
