@@ -43,6 +43,17 @@
 #define CURLE_TOO_LARGE_BODY	CURLE_TOO_LARGE
 #endif
 
+/* Since 8.20 its resolver's threads are the multi handle's, whose end would wait for them. */
+static inline bool
+set_multi_quick_exit(CURLM *multi)
+{
+#if LIBCURL_VERSION_NUM >= 0x081400
+	return curl_multi_setopt(multi, CURLMOPT_QUICK_EXIT, 1L) == CURLM_OK;
+#else
+	return true;
+#endif
+}
+
 /* Since 17 a wait event can have a name of its own. */
 static inline uint32
 http_wait_event(void)

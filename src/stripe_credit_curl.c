@@ -4,9 +4,8 @@
  *	  A module of its own: HTTP by libcurl, for http.c.
  *
  * One multi handle and one easy handle per backend, made by the first request
- * and never destroyed: their cleanup can wait for a resolver that hangs, and
- * connections that are kept save the next request a TLS handshake.  A backend
- * that exits leaves both to the kernel.
+ * and kept, since connections that are kept save the next request a TLS
+ * handshake.  A backend that exits leaves both to the kernel.
  *
  * Rules: nothing that could longjmp runs inside a callback, so what comes in is
  * kept in malloc'd memory, which is reused or freed by the next request; an easy
@@ -62,7 +61,6 @@ typedef struct Transfer
 	struct curl_slist *headers;
 	bool		attached;		/* easy is in multi */
 	bool		broken;			/* memory ran out within libcurl */
-	bool		resolving;		/* a thread may be looking a name up */
 	bool		requested;		/* there was a connection */
 
 	Watch		watches[MAX_SOCKETS];
@@ -82,6 +80,8 @@ typedef struct Transfer
 } Transfer;
 
 static Transfer transfer;
+
+#define SET(option, value) (curl_easy_setopt(transfer.easy, option, value) == CURLE_OK)
 
 /*
  * Callbacks: they only note
@@ -120,19 +120,10 @@ on_timer(CURLM *multi, long ms, void *user)
 	return 0;
 }
 
-/* There is an address by now. */
-static int
-on_connect(void *user, curl_socket_t fd, curlsocktype purpose)
-{
-	transfer.resolving = false;
-	return CURL_SOCKOPT_OK;
-}
-
 /* There is a connection, perhaps one that was kept. */
 static int
 on_request(void *user, char *ip, char *local_ip, int port, int local_port)
 {
-	transfer.resolving = false;
 	transfer.requested = true;
 	return CURL_PREREQFUNC_OK;
 }
@@ -197,7 +188,6 @@ on_header(char *line, size_t size, size_t count, void *user)
 	size_t		length = size * count;
 	int			i;
 
-	transfer.resolving = false;
 	transfer.header_octets += length;
 	if (transfer.header_octets > MAX_HEADERS)
 	{
@@ -259,7 +249,8 @@ make_handles(void)
 		return false;
 	return curl_multi_setopt(transfer.multi, CURLMOPT_SOCKETFUNCTION, on_socket) == CURLM_OK &&
 		curl_multi_setopt(transfer.multi, CURLMOPT_TIMERFUNCTION, on_timer) == CURLM_OK &&
-		curl_multi_setopt(transfer.multi, CURLMOPT_MAXCONNECTS, 2L) == CURLM_OK;
+		curl_multi_setopt(transfer.multi, CURLMOPT_MAXCONNECTS, 2L) == CURLM_OK &&
+		set_multi_quick_exit(transfer.multi);
 }
 
 /* They hold the key. */
@@ -276,17 +267,15 @@ free_headers(void)
 
 /*
  * libcurl may have left handles half done in which memory ran out, so they are not
- * used again.  To free them could mean to wait for a name that nobody finds.
+ * used again.  To free them does not wait for a name that nobody finds.
  */
 static void
 give_handles_up(void)
 {
-	if (!transfer.resolving)
-	{
-		curl_easy_cleanup(transfer.easy);
-		if (transfer.multi)
-			(void) curl_multi_cleanup(transfer.multi);
-	}
+	(void) SET(CURLOPT_QUICK_EXIT, 1L);
+	curl_easy_cleanup(transfer.easy);
+	if (transfer.multi)
+		(void) curl_multi_cleanup(transfer.multi);
 	transfer.easy = NULL;
 	transfer.multi = NULL;
 	transfer.broken = false;
@@ -336,8 +325,6 @@ add_headers(const HttpRequest *request)
 	return add_header("Expect:");
 }
 
-#define SET(option, value) (curl_easy_setopt(transfer.easy, option, value) == CURLE_OK)
-
 /* Whom we talk to, and whom we don't. */
 static bool
 set_trust(const HttpRequest *request)
@@ -374,7 +361,6 @@ set_request(const HttpRequest *request)
 		  SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) request->body_length) &&
 		  SET(CURLOPT_POSTFIELDS, request->body))) &&
 		SET(CURLOPT_CUSTOMREQUEST, request->method) &&
-		SET(CURLOPT_SOCKOPTFUNCTION, on_connect) &&
 		SET(CURLOPT_PREREQFUNCTION, on_request) &&
 		SET(CURLOPT_WRITEFUNCTION, on_body) &&
 		SET(CURLOPT_HEADERFUNCTION, on_header);
@@ -391,7 +377,6 @@ attach(const HttpRequest *request, HttpResponse *response)
 	transfer.too_large = false;
 	transfer.no_memory = false;
 	transfer.overflow = false;
-	transfer.resolving = false;
 	transfer.requested = false;
 	transfer.wake_at = DT_NOEND;
 	if (!make_handles() || !add_headers(request) || !set_trust(request) ||
@@ -483,7 +468,6 @@ run(void)
 	int			left;
 	CURLMsg    *message;
 
-	transfer.resolving = true;
 	act(CURL_SOCKET_TIMEOUT, 0, &running);
 	while (running > 0 && !transfer.broken)
 	{
