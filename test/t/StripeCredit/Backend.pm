@@ -70,10 +70,12 @@ sub settle
 	}
 	$answer{ended} = time;
 	$answer{seconds} = $answer{ended} - $self->{started};
-	my $done = $dbh->pg_result;
+
+	# of a cancellation some versions of DBD::Pg say no more than the SQLSTATE
+	my $done = $dbh->pg_result && $dbh->state ne '57014';
 
 	$answer{sqlstate} = $done ? '' : $dbh->state;
-	$answer{text} = $done ? '' : $dbh->errstr;
+	$answer{text} = $done ? '' : $dbh->errstr // '';
 	for my $field (qw(message detail hint context))
 	{
 		$answer{$field} = $done ? '' : $dbh->pg_error_field($field eq 'context' ? $field : "message_$field") // '';
