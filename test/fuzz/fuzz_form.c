@@ -16,19 +16,8 @@
 #include <string.h>
 
 #include "form.h"
+#include "growing.h"
 #include "must.h"
-
-#define HEX_DIGITS	"0123456789ABCDEF"
-#define UNRESERVED \
-	"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~"
-
-/* A text that grows, always with a NUL behind it. */
-typedef struct Text
-{
-	char	   *octets;
-	size_t		length;
-	size_t		room;
-} Text;
 
 /*
  * A walk over JSON or a form, at 'at'.  What it finds is a list of (path,
@@ -50,23 +39,6 @@ static void walk_value(Walk *walk, int depth);
 /*
  * Texts and lists
  */
-
-static void
-add(void *target, const char *octets, size_t length)
-{
-	Text	   *text = target;
-
-	if (text->length + length >= text->room)
-	{
-		text->room = 2 * (text->length + length) + 64;
-		text->octets = realloc(text->octets, text->room);
-		MUST(text->octets != NULL);
-	}
-	if (length > 0)
-		memcpy(text->octets + text->length, octets, length);
-	text->length += length;
-	text->octets[text->length] = '\0';
-}
 
 static void
 add_part(Text *list, char kind, const Text *part)
@@ -113,20 +85,6 @@ read_hex(Walk *walk)
 	return (uint32_t) strtoul(digits, NULL, 16);
 }
 
-static void
-add_character(Text *text, uint32_t code)
-{
-	static const unsigned char first[] = {0, 0, 0xC0, 0xE0, 0xF0};
-	int			length = code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
-	char		octets[4];
-	int			i;
-
-	for (i = length - 1; i > 0; i--, code >>= 6)
-		octets[i] = (char) (0x80 | (code & 0x3F));
-	octets[0] = (char) (first[length] | code);
-	add(text, octets, (size_t) length);
-}
-
 /* Behind a backslash. */
 static void
 walk_escape(Walk *walk, Text *string)
@@ -156,8 +114,7 @@ walk_escape(Walk *walk, Text *string)
 static void
 walk_string(Walk *walk, Text *string)
 {
-	string->length = 0;
-	add(string, "", 0);
+	emptied(string);
 	for (walk->at++; *walk->at != '"';)
 	{
 		char		octet = *walk->at++;
@@ -264,16 +221,10 @@ walk_value(Walk *walk, int depth)
  */
 
 static int
-hex_digit(char octet)
+must_be_hex_digit(char octet)
 {
-	MUST(octet != '\0' && strchr(HEX_DIGITS, octet) != NULL);
-	return (int) (strchr(HEX_DIGITS, octet) - HEX_DIGITS);
-}
-
-static bool
-is_unreserved(char octet)
-{
-	return octet != '\0' && strchr(UNRESERVED, octet) != NULL;
+	MUST(hex_digit(octet) >= 0);
+	return hex_digit(octet);
 }
 
 /* Up to what is neither unreserved nor an escape that is needed. */
@@ -287,7 +238,7 @@ decode_part(Walk *walk, Text *part)
 
 		if (octet == '%')
 		{
-			octet = (char) (hex_digit(walk->at[1]) << 4 | hex_digit(walk->at[2]));
+			octet = (char) (must_be_hex_digit(walk->at[1]) << 4 | must_be_hex_digit(walk->at[2]));
 			MUST(!is_unreserved(octet));
 			walk->at += 2;
 		}

@@ -17,43 +17,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "chance.h"
 #include "reading.h"
 #include "tap.h"
 
 #define lengthof(array) (sizeof(array) / sizeof((array)[0]))
 
-#define YEAR_10000		INT64_C(253402300800)
-#define SEED			UINT64_C(0x9e3779b97f4a7c15)
 
 /*-------------------------------------------------------------------------
  * Chance
  *-------------------------------------------------------------------------
  */
-static uint64_t chance_state = SEED;
-
-/* xorshift64* */
-static uint64_t
-chance(void)
-{
-	chance_state ^= chance_state >> 12;
-	chance_state ^= chance_state << 25;
-	chance_state ^= chance_state >> 27;
-	return chance_state * UINT64_C(2685821657736338717);
-}
-
-static size_t
-chance_below(size_t n)
-{
-	return (size_t) ((chance() >> 33) % n);
-}
-
-/* Not negative, of every length in bits. */
-static int64_t
-chance_number(void)
-{
-	return (int64_t) (chance() >> (1 + chance_below(63)));
-}
-
 /* Take a digit off a number: every combination of choices has its number. */
 static size_t
 pick(size_t *number, size_t choices)
@@ -62,22 +36,6 @@ pick(size_t *number, size_t choices)
 
 	*number /= choices;
 	return digit;
-}
-
-/*-------------------------------------------------------------------------
- * Strings
- *-------------------------------------------------------------------------
- */
-static bool
-same(const char *a, const char *b)
-{
-	return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
-}
-
-static const char *
-shown(const char *text)
-{
-	return text ? text : "none";
 }
 
 /*-------------------------------------------------------------------------

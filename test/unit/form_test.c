@@ -18,21 +18,12 @@
 #include <string.h>
 
 #include "form.h"
+#include "growing.h"
 #include "tap.h"
 
 #define lengthof(array) (sizeof(array) / sizeof((array)[0]))
 
-#define UNRESERVED \
-	"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~"
-
-/* A text that grows; it is never freed before the end, but used again. */
-typedef struct Text
-{
-	char	   *octets;
-	size_t		length;
-	size_t		room;
-} Text;
-
+/* Texts are never freed before the end, but used again. */
 static Text output;				/* what the last encode() wrote */
 static Text output_list;		/* the same, decoded */
 
@@ -40,21 +31,6 @@ static Text output_list;		/* the same, decoded */
 /*
  * Texts
  */
-
-static void
-add(Text *text, const char *octets, size_t length)
-{
-	if (text->length + length >= text->room)
-	{
-		text->room = 2 * (text->length + length) + 64;
-		text->octets = realloc(text->octets, text->room);
-		if (text->octets == NULL)
-			abort();
-	}
-	memcpy(text->octets + text->length, octets, length);
-	text->length += length;
-	text->octets[text->length] = '\0';
-}
 
 static void
 add_string(Text *text, const char *string)
@@ -82,35 +58,10 @@ add_times(Text *text, const char *string, int times)
 		add_string(text, string);
 }
 
-static Text *
-emptied(Text *text)
-{
-	text->length = 0;
-	add_string(text, "");
-	return text;
-}
-
 static bool
 same_text(const Text *a, const Text *b)
 {
 	return a->length == b->length && memcmp(a->octets, b->octets, a->length) == 0;
-}
-
-/* In UTF-8. */
-static void
-add_character(Text *text, uint32_t code)
-{
-	char		octets[4];
-	int			length = code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
-	int			i;
-
-	for (i = length - 1; i > 0; i--)
-	{
-		octets[i] = (char) (0x80 | (code & 0x3F));
-		code >>= 6;
-	}
-	octets[0] = (char) (length == 1 ? code : (0xF00u >> length & 0xF0) | code);
-	add(text, octets, (size_t) length);
 }
 
 /* As \uXXXX, or two of them. */
@@ -150,22 +101,6 @@ add_value(Text *list, const char *octets, size_t length)
 	add_string(list, "=");
 	add_segment(list, octets, length);
 	add_string(list, "\n");
-}
-
-static bool
-is_unreserved(char octet)
-{
-	return octet != '\0' && strchr(UNRESERVED, octet) != NULL;
-}
-
-/* Of an upper-case hexadecimal digit; -1 if it is none. */
-static int
-hex_digit(char octet)
-{
-	static const char digits[] = "0123456789ABCDEF";
-	const char *found = octet == '\0' ? NULL : strchr(digits, octet);
-
-	return found == NULL ? -1 : (int) (found - digits);
 }
 
 /* Decode up to what is neither unreserved nor an escape that is needed. */
@@ -239,12 +174,6 @@ decode(const Text *form, Text *list)
  * Helpers
  */
 
-static void
-append(void *target, const char *data, size_t length)
-{
-	add(target, data, length);
-}
-
 static FormVerdict
 encode(const char *text, size_t length)
 {
@@ -255,7 +184,7 @@ encode(const char *text, size_t length)
 	if (json == NULL || buffer == NULL)
 		abort();
 	memcpy(json, text, length);
-	verdict = form_encode(json, length, buffer, append, emptied(&output));
+	verdict = form_encode(json, length, buffer, add, emptied(&output));
 	free(json);
 	free(buffer);
 	if (verdict == FORM_OK && !decode(&output, &output_list))
@@ -661,7 +590,7 @@ escapes_to(const char *text, size_t length, const char *expected)
 	if (copy == NULL)
 		abort();
 	memcpy(copy, text, length);
-	form_escape(copy, length, append, emptied(&output));
+	form_escape(copy, length, add, emptied(&output));
 	free(copy);
 	ok(output_is(expected), "form_escape gives \"%s\"", expected);
 }

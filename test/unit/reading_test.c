@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "chance.h"
 #include "reading.h"
 #include "tap.h"
 
@@ -23,8 +24,6 @@
 #define INSTALL_OTHER	"0b7c1c9e-3d0a-4c57-8b1e-6f2a9d4e5c11"
 
 #define CREATED			INT64_C(1700000000)
-#define YEAR_10000		INT64_C(253402300800)
-#define SEED			UINT64_C(0x9e3779b97f4a7c15)
 
 static Event event;
 static FactsPolicy policy;
@@ -33,35 +32,6 @@ static EventReading reading;
 static const AccountSource default_sources[] = {
 	ACCOUNT_FROM_METADATA, ACCOUNT_FROM_CLIENT_REFERENCE_ID
 };
-
-/*-------------------------------------------------------------------------
- * Chance
- *-------------------------------------------------------------------------
- */
-static uint64_t chance_state = SEED;
-
-/* xorshift64* */
-static uint64_t
-chance(void)
-{
-	chance_state ^= chance_state >> 12;
-	chance_state ^= chance_state << 25;
-	chance_state ^= chance_state >> 27;
-	return chance_state * UINT64_C(2685821657736338717);
-}
-
-static size_t
-chance_below(size_t n)
-{
-	return (size_t) ((chance() >> 33) % n);
-}
-
-/* Not negative, of every length in bits. */
-static int64_t
-chance_number(void)
-{
-	return (int64_t) (chance() >> (1 + chance_below(63)));
-}
 
 /*-------------------------------------------------------------------------
  * Events and policies
@@ -177,18 +147,6 @@ set_conversion(const char *currency, int64_t subtotal, int64_t total)
 	set(&event.source_currency, currency);
 	set_number(&event.source_subtotal, subtotal);
 	set_number(&event.source_total, total);
-}
-
-static bool
-same(const char *a, const char *b)
-{
-	return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
-}
-
-static const char *
-shown(const char *text)
-{
-	return text ? text : "none";
 }
 
 /* Read the event, and expect what it is and why it can't be credited. */
