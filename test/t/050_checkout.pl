@@ -286,9 +286,9 @@ sql(q{INSERT INTO stripe_credit.pack (pack_id, credits, unit_amount, currency, r
 books_are_right($node);
 is(sql(q{SELECT count(*) FROM stripe_credit.attention}), 0, 'nothing needs attention');
 
-# As Stripe's own servers, by HTTP/2; and twice over one connection
+# As Stripe's own servers, which offer HTTP/2; and twice over one connection
 is(sql("SET stripe_credit.api_base = '$double->{h2}'", map { q{SELECT stripe_credit.stripe_request('GET', '/v1/events')->>'object'} } 1 .. 2),
-	"list\nlist", 'HTTP/2');
+	"list\nlist", 'where HTTP/2 is offered');
 {
 	my @two = (sql(map { q{SELECT stripe_credit.stripe_request('GET', '/v1/events')->>'object'} } 1 .. 2), $double->requests)[-2, -1];
 

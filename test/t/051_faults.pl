@@ -144,12 +144,12 @@ my %other_fault = (
 	'no such name' => 'https://' . 'a' x 64 . '.example',
 	(StripeCredit::OwnNetwork::resolver() ? ('silent resolver' => 'https://stripe.example') : ()));
 
-# Stripe speaks HTTP/2 to who offers it.
-$double_fault{"$_ by HTTP/2"} = $double_fault{$_} for qw(status-500 redirect empty cut-json endless large trickle slow-headers truncated
+# Stripe offers HTTP/2, which is not taken.
+$double_fault{"$_ where HTTP/2 is offered"} = $double_fault{$_} for qw(status-500 redirect empty cut-json endless large trickle slow-headers truncated
   reset-before-answer close-before-answer reset-after-headers reset-in-body wrong-type);
 
 my %base = (%other_fault,
-	map { my ($fault, $h2) = /^(\S+)( by.*)?/; ($_ => $double->{ $h2 ? 'h2' : 'api' } . "/_fault/$fault") } keys %double_fault);
+	map { my ($fault, $h2) = /^(\S+)( where.*)?/; ($_ => $double->{ $h2 ? 'h2' : 'api' } . "/_fault/$fault") } keys %double_fault);
 my @faults = sort keys %base;
 
 sub is_slow { return $_[0] =~ /silent|full|trickle|slow/ }

@@ -135,12 +135,12 @@ my %wait = (
 		settings => { api_base => "$double->{api}/_fault/trickle" },
 		reached => sub { return last_request()->{status} }
 	},
-	'while it waits for headers by HTTP/2' => {
-		settings => { api_base => "$double->{h2}\/_fault\/slow-headers" },
+	'while it waits for headers where HTTP/2 is offered' => {
+		settings => { api_base => "$double->{h2}/_fault/slow-headers" },
 		reached => sub { return (last_request()->{fault} || '') eq 'slow-headers' }
 	},
-	'in a body that hardly comes by HTTP/2' => {
-		settings => { api_base => "$double->{h2}\/_fault\/trickle" },
+	'in a body that hardly comes where HTTP/2 is offered' => {
+		settings => { api_base => "$double->{h2}/_fault/trickle" },
 		reached => sub { return last_request()->{status} }
 	},
 	'in a body that comes without a pause' => {

@@ -557,7 +557,7 @@ sub look_into_backends
 		'a checkout' => [ q{SELECT stripe_credit.create_checkout('ada', 'starter')} ],
 		'several checkouts' => [ (q{SELECT stripe_credit.create_checkout('ada', 'starter')}) x 3 ],
 		'requests' => [ (q{SELECT stripe_credit.stripe_request('GET', '/v1/events')}) x 2 ],
-		'HTTP/2' => [ "SET stripe_credit.api_base = '$double->{h2}'", (q{SELECT stripe_credit.stripe_request('GET', '/v1/events')}) x 2 ],
+		'requests where HTTP/2 is offered' => [ "SET stripe_credit.api_base = '$double->{h2}'", (q{SELECT stripe_credit.stripe_request('GET', '/v1/events')}) x 2 ],
 		'a refusal' => [ "SET stripe_credit.api_base = '$double->{api}/_fault/status-401'", q{SELECT stripe_credit.stripe_request('GET', '/v1/events')} ],
 		'a timeout' => [ 'SET stripe_credit.timeout = 300', "SET stripe_credit.api_base = '$double->{api}/_fault/slow-2'", q{SELECT stripe_credit.stripe_request('GET', '/v1/events')} ],
 		'a cancelled request' => [ 'SET statement_timeout = 300', "SET stripe_credit.api_base = '$double->{api}/_fault/slow-2'", q{SELECT stripe_credit.stripe_request('GET', '/v1/events')} ],
