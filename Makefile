@@ -68,7 +68,7 @@ endif
 $(OBJS): $(wildcard src/*.h) $(EXTENSION).control
 $(MODULE_big)$(DLSUFFIX): src/exports.map
 $(addsuffix .o,$(MODULES)): $(wildcard src/*.h)
-$(addsuffix $(DLSUFFIX),$(MODULES)): LDFLAGS_SL += -lcurl
+$(addsuffix $(DLSUFFIX),$(MODULES)): LDFLAGS_SL += -lcurl -lssl
 
 .PHONY: $(STANDALONE)
 
