@@ -338,13 +338,14 @@ add_headers(const HttpRequest *request)
 	return add_header("Expect:");
 }
 
-/* Other TLS libraries than OpenSSL have no such context. */
+/* With another TLS library the context would be another thing, if there is one. */
 static bool
 set_tls_context(void)
 {
-	CURLcode	code = curl_easy_setopt(transfer.easy, CURLOPT_SSL_CTX_FUNCTION, on_tls_context);
+	const char *library = curl_version_info(CURLVERSION_NOW)->ssl_version;
 
-	return code == CURLE_OK || code == CURLE_NOT_BUILT_IN || code == CURLE_UNKNOWN_OPTION;
+	return library == NULL || strncmp(library, "OpenSSL/", 8) != 0 ||
+		SET(CURLOPT_SSL_CTX_FUNCTION, on_tls_context);
 }
 
 /* Whom we talk to, and whom we don't. */
