@@ -58,10 +58,10 @@ const encodeRow = (row) => Object.fromEntries(Object.entries(row).map(([name, va
 const encodeError = (error) => ({ type: error.constructor.name, code: error.code ?? null,
   message: error.message, detail: error.detail ?? null, hint: error.hint ?? null })
 
-export async function answerLines(query) {
-  for await (const line of createInterface({ input: process.stdin })) {
-    const answer = await query(JSON.parse(line)).then((rows) => ({ rows: [...rows].map(encodeRow) }),
-      (error) => ({ error: encodeError(error) }))
-    console.log(JSON.stringify(answer))
-  }
+// Whatever a line asks, and whatever is answered
+export async function answerEach(answer) {
+  for await (const line of createInterface({ input: process.stdin })) console.log(JSON.stringify(await answer(JSON.parse(line))))
 }
+
+export const answerLines = (query) => answerEach((asked) => query(asked).then((rows) => ({ rows: [...rows].map(encodeRow) }),
+  (error) => ({ error: encodeError(error) })))
