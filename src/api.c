@@ -13,6 +13,7 @@
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "funcapi.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
@@ -154,6 +155,9 @@ request_arguments(FunctionCallInfo fcinfo)
 		.idempotency_key = key_argument(fcinfo)
 	};
 
+	/* what Stripe has done could not be entered afterwards */
+	if (strcmp(request.method, "GET") != 0)
+		PreventCommandIfReadOnly("a change at Stripe");
 	return request;
 }
 
