@@ -81,7 +81,7 @@ function createSession(call, given) {
   if (given.mode !== 'setup') checkLines(lines, given.mode)
   const id = newId(`cs_${livemode ? 'live' : 'test'}`, 58)
   const isHosted = (given.ui_mode ?? 'hosted_page') === 'hosted_page'
-  const session = sessionObject({ id, url: isHosted ? `${call.base}/c/pay/${id}` : null, livemode, created, given,
+  const session = sessionObject({ id, url: isHosted ? `${call.plain}/c/pay/${id}` : null, livemode, created, given,
     customer: given.customer ?? null, amounts: amountsOf(call, given, lines, trialEnd !== null) })
   const { metadata, description } = given.payment_intent_data ?? {}
   return call.add(session, { remembered: { lines, trialEnd, intent: { metadata, description },
@@ -320,7 +320,7 @@ class Key {
 // What a handler gets: its id, and the store as the key sees it.
 function callOf(store, asked, livemode, route) {
   const kindOf = { id: asked.requestId, idempotency_key: asked.headers['idempotency-key'] ?? null }
-  return { store, livemode, id: route.id, path: asked.path, base: asked.base, request: kindOf,
+  return { store, livemode, id: route.id, path: asked.path, base: asked.base, plain: asked.plain, request: kindOf,
     add: (object, beside) => store.add(object, livemode, beside),
     find: (kind, id, param, options) => store.find(kind, id, livemode, param, options) }
 }

@@ -206,7 +206,7 @@ async function payment() {
   const made = await checkout()
   is('a session', [made.object, made.status, made.payment_status, made.amount_total, made.payment_intent, made.livemode],
     ['checkout.session', 'open', 'unpaid', 1000, null, false])
-  is('its url', made.url, `${where.api}/c/pay/${made.id}`)
+  is('its url', made.url, `${where.plain}/c/pay/${made.id}`)
   const page = await ask(made.url)
   is('its page', page.status, 200)
   for (const part of ['$10.00', '&#60;100&#62;', 'https://shop.test/no']) ok(`there is ${part}`, page.body.includes(part), page.body)

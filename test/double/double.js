@@ -17,7 +17,8 @@
 //   The API (api.js), shaped like 2026-10-28; a key's prefix decides between test and live, and one that contains 'invalid' is
 //   refused.  Stricter than Stripe on purpose: without a Stripe-Version header, with a parameter twice or with a body that says
 //   it is no form, the answer is 400.
-//   The pages (page.js): a session's url.  POST pays; fields email, name, delay=1, discount=N, tax=N.
+//   The pages (page.js): a session's url, without TLS, since no browser believes the authority in ca.  POST pays; fields email,
+//   name, delay=1, discount=N, tax=N.
 //   Webhooks (webhook.js).
 //
 // For tests: JSON under /_double/ (control.js), in all of it POST unless said otherwise

@@ -162,7 +162,7 @@ my %checkout = (
 	right => sub { $_[0] =~ /^cs_test_/ },
 	excuse => $unreached,
 	again => 1,
-	done => sub { "SELECT count(*) FROM stripe_credit.checkout WHERE account_id = 'bob' AND idempotency_key = 'order $_[0]' AND url LIKE 'https://%'" });
+	done => sub { "SELECT count(*) FROM stripe_credit.checkout WHERE account_id = 'bob' AND idempotency_key = 'order $_[0]' AND url LIKE 'http://127.0.0.1:%/c/pay/cs_test_%'" });
 my %untrusted = (
 	%checkout,
 	right => sub { 0 },
