@@ -2,7 +2,7 @@
 #
 #   make && make install     build and install; PG_CONFIG names the installation
 #   make check               every test, in a private installation of its own
-#   make demo                a tour of the extension, in the same way
+#   make demo                a tour of the extension, in the same way, and a shop
 #   make unit, make fuzz     the parts that need no database, alone
 #   make installcheck        the tests against the running server you name
 
@@ -93,5 +93,5 @@ clean: clean-tests
 .PHONY: clean-tests
 clean-tests:
 	for dir in $(dir $(wildcard test/unit/Makefile test/fuzz/Makefile)); do $(MAKE) -C $$dir clean || exit; done
-	rm -rf examples/node/node_modules test/demo/node_modules
+	rm -rf examples/*/node_modules test/demo/node_modules
 endif
