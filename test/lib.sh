@@ -59,8 +59,11 @@ clean_up() {
 	local status=$?
 
 	trap - EXIT
+	# Who presses Ctrl-C twice wants it gone, not half gone.
+	trap '' HUP INT TERM
 	stop_cluster
 	if [ -n "${KEEP:-}" ]; then
+		rm -f "${API_KEY_FILE:-}" # it may be a person's own
 		printf 'KEEP is set: everything is still in %s\n' "$work" >&2
 	else
 		rm -rf "$work"

@@ -3,20 +3,15 @@
 // should be ends the tour with exit code 1.
 //
 // test/demo/run sets these up: DATABASE_URL (the owner), API_KEY_FILE, and DOUBLE (what the double says of itself),
-// WEBHOOK_SECRET_FILE, SERVER.  Without DOUBLE the key is one of Stripe's test mode, and there is a shorter tour with Stripe
+// WEBHOOK_SECRET_FILE.  Without DOUBLE the key is one of Stripe's test mode, and there is a shorter tour with Stripe
 // itself, at the end of this file.
-import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { readFileSync } from 'node:fs'
 import http from 'node:http'
-import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import Stripe from 'stripe'
+import { ask, double, pointWebhookTo, secret, secretFile, startServer } from './stage.js'
 
-const double = process.env.DOUBLE ? JSON.parse(process.env.DOUBLE) : null
-const secretFile = process.env.WEBHOOK_SECRET_FILE
-const secret = secretFile && readFileSync(secretFile, 'utf8').trim()
 const stripe = new Stripe('sk_test_never_used') // only for the signature: it sends nothing
 const owner = new pg.Client({ connectionString: process.env.DATABASE_URL })
 let checked = 0
@@ -91,21 +86,7 @@ async function expectBalance(account, wanted) {
 // Stripe's side: what its double is told, and what somebody does who pays
 //
 
-// By the double's control interface, see test/double/double.js.
-async function ask(path, given) {
-  const response = await fetch(`${double.plain}/_double/${path}`,
-    given && { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(given) })
-  const answer = await response.json()
-  if (!response.ok) throw new Error(`the double says to ${path}: ${answer.error}`)
-  return answer
-}
-
-// As in Stripe's dashboard: the endpoint's URL and its event types, those that the README names.
-const endpoint = (more = {}) => ask('webhook', { url: `${server.url}/webhook`, secret, types: ['checkout.session.completed',
-  'checkout.session.async_payment_succeeded', 'checkout.session.async_payment_failed', 'checkout.session.expired',
-  'payment_intent.succeeded', 'charge.refunded', 'refund.created', 'refund.updated', 'refund.failed', 'charge.dispute.created',
-  'charge.dispute.updated', 'charge.dispute.closed', 'charge.dispute.funds_withdrawn', 'charge.dispute.funds_reinstated',
-  'invoice.paid', 'invoice_payment.paid'], ...more })
+const endpoint = (more) => pointWebhookTo(server.url, more)
 
 let told = 0
 
@@ -192,18 +173,8 @@ async function deliver(sent, status, wanted, signingSecret) {
 // Our side: the server of examples/node and the landing page, as a role that may do nothing else
 //
 
-const server = { url: null, process: null }
+let server
 const landing = { url: null, server: null, client: null }
-
-async function startServer(url) {
-  server.process = spawn(process.execPath, [process.env.SERVER],
-    { env: { ...process.env, DATABASE_URL: url, PORT: '0' }, stdio: ['ignore', 'pipe', 'inherit'] })
-  for await (const line of createInterface({ input: server.process.stdout })) {
-    server.url = /http:\S+/.exec(line)?.[0]
-    if (server.url) return
-  }
-  throw new Error('the server did not start')
-}
 
 async function confirm(request, response) {
   const { searchParams } = new URL(request.url, landing.url)
@@ -245,7 +216,7 @@ async function openShop() {
   await run('GRANT USAGE ON SCHEMA stripe_credit TO web')
   await run('GRANT EXECUTE ON FUNCTION stripe_credit.webhook_bytes(bytea, text), stripe_credit.confirm_checkout(text) TO web')
   const { href } = Object.assign(new URL(process.env.DATABASE_URL), { username: 'web', password })
-  await startServer(href)
+  server = await startServer('node', { DATABASE_URL: href, PORT: '0' })
   const { status } = await fetch(`${server.url}/healthz`)
   console.log(`     node server.js: GET /healthz -> HTTP ${status}`)
   expect('the answer to /healthz', status, 200)
@@ -537,7 +508,7 @@ try {
   console.error(`\nThe demo failed: ${error.message}${error.detail ? ` (${error.detail})` : ''}`)
   process.exitCode = 1
 } finally {
-  server.process?.kill()
+  server?.process.kill()
   landing.server?.close().closeAllConnections()
   await landing.client?.end().catch(() => {})
   await owner.end().catch(() => {})
