@@ -16,8 +16,14 @@ OBJS := $(patsubst %.c,%.o,$(filter-out src/stripe_credit_curl.c,$(sort $(wildca
 MODULES = src/stripe_credit_curl
 DATA := $(sort $(wildcard sql/*.sql))
 
+# What else is linked.  Archives in their place make modules that need nothing
+# but libc where they are loaded, as on an image that others have built:
+#   make LIBCRYPTO=-l:libcrypto.a LIBCURL='.../libcurl.a -l:libssl.a -l:libcrypto.a'
+LIBCRYPTO = -lcrypto
+LIBCURL = -lcurl -lssl
+
 PG_CPPFLAGS = -Isrc -DSTRIPE_CREDIT_VERSION='"$(EXTVERSION)"'
-SHLIB_LINK += -lcrypto -Wl,--version-script=src/exports.map
+SHLIB_LINK += $(LIBCRYPTO) -Wl,--version-script=src/exports.map
 
 # The inputs live in test/, what they should print in expected/.  Both kinds of
 # test share expected/, so no isolation test has the name of a regression test;
@@ -68,7 +74,8 @@ endif
 $(OBJS): $(wildcard src/*.h) $(EXTENSION).control
 $(MODULE_big)$(DLSUFFIX): src/exports.map
 $(addsuffix .o,$(MODULES)): $(wildcard src/*.h)
-$(addsuffix $(DLSUFFIX),$(MODULES)): LDFLAGS_SL += -lcurl -lssl
+# An archive's functions are for us alone: the server has an OpenSSL of its own.
+$(addsuffix $(DLSUFFIX),$(MODULES)): LDFLAGS_SL += $(LIBCURL) -Wl,--exclude-libs,ALL
 
 .PHONY: $(STANDALONE)
 
