@@ -6,10 +6,11 @@ package StripeCredit::Double;
 use strict;
 use warnings;
 
+use parent 'StripeCredit::Server';
+
 use File::Spec;
 use FindBin;
 use HTTP::Tiny;
-use IPC::Open2;
 use JSON::PP qw(decode_json encode_json);
 use PostgreSQL::Test::Utils;
 
@@ -18,15 +19,8 @@ sub new
 {
 	my ($class) = @_;
 	my $program = File::Spec->rel2abs("$FindBin::RealBin/../double/double.js");
-	my $dir = PostgreSQL::Test::Utils::tempdir();
-	my ($out, $in);
-	my $pid = open2($out, $in, 'node', $program, $dir);
-	my $line = <$out>;
-	my $self;
 
-	die "the double did not start\n" unless defined $line;
-	$self = bless { %{ decode_json($line) }, pid => $pid, in => $in, out => $out }, $class;
-	return $self;
+	return $class->start('node', $program, PostgreSQL::Test::Utils::tempdir());
 }
 
 # Its control, which is plain HTTP: what it answers, decoded
@@ -56,19 +50,5 @@ sub pay
 	die "the hosted page says $answer->{status}\n" unless $answer->{status} == 303;
 	return $answer->{headers}{location};
 }
-
-sub stop
-{
-	my ($self) = @_;
-
-	return unless $self->{pid};
-	close $self->{in};
-	kill 'TERM', $self->{pid};
-	waitpid $self->{pid}, 0;
-	$self->{pid} = undef;
-	return;
-}
-
-sub DESTROY { $_[0]->stop; return }
 
 1;
