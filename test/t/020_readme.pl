@@ -100,6 +100,13 @@ for my $name (split /\n/, $missing)
 	like($readme, qr/^\|.*`[^`]*\b\Q$name\E\b/m, "the README has a row for $name");
 }
 
+# Its links lead somewhere: to a heading, or to what is in the tree.
+my %heading;
+$heading{ lc =~ s/[^\w -]//gr =~ tr/ /-/r } = 1 for $readme =~ /^#+ (.*)$/gm;
+ok($heading{$_}, "#$_ is a heading") for sort keys %{ { map { $_ => 1 } $readme =~ /\]\(#([^)]+)\)/g } };
+ok(-e "$FindBin::RealBin/../../$_" || $_ eq 'LICENSE', "$_ is there")
+  for sort keys %{ { map { $_ => 1 } $readme =~ /\]\((?!#|https:)([^)#]+)/g } };
+
 $node->stop;
 $double->stop;
 done_testing();

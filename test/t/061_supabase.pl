@@ -20,14 +20,14 @@ use PostgreSQL::Test::Utils;
 use StripeCredit::Api;
 use StripeCredit::Double;
 use StripeCredit::Node;
-use StripeCredit::Program qw(runs);
+use StripeCredit::Program qw(newest_node runs);
 use Test::More;
 
 my $npm = $ENV{STRIPE_CREDIT_NPM} || '';
-my ($program) = glob "$npm/node_modules/node-linux-*/bin/node";
+my $program = newest_node();
 
 plan skip_all => 'there is no @supabase/supabase-js for node: STRIPE_CREDIT_NPM names no directory that has it'
-  unless -e "$npm/node_modules/\@supabase/supabase-js/package.json" && $program && runs($program, '--version');
+  unless -e "$npm/node_modules/\@supabase/supabase-js/package.json" && runs($program, '--version');
 plan skip_all => 'node is not installed' unless runs('node', '--version');
 
 my ($anon_key, $service_key) = map { StripeCredit::Api::token(role => $_, iss => 'supabase') } qw(anon service_role);

@@ -1,7 +1,6 @@
 # The files of examples/postgrest and examples/supabase, each run as what it is for: the SQL as
 # the roles that it names, and then deliveries and purchases through nginx, the edge function,
-# curl and supabase-js.  In PostgREST's place is a stand-in (test/postgrest), in Stripe's its
-# double (test/double).
+# curl and supabase-js.  In PostgREST's place is a stand-in, in Stripe's its double (test/double).
 
 use strict;
 use warnings;
@@ -13,16 +12,17 @@ use HTTP::Tiny;
 use JSON::PP qw(decode_json);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
+use StripeCredit::Api;
 use StripeCredit::Double;
 use StripeCredit::Node;
-use StripeCredit::PostgREST;
-use StripeCredit::Program;
+use StripeCredit::Program qw(newest_node runs);
+use StripeCredit::Server;
 use StripeCredit::Supabase;
 use Test::More;
 
 my $examples = "$FindBin::RealBin/../../examples";
 my $buyer = '6f9619ff-8b86-4d01-b42d-00cf4fc964ff';
-my $no_stand_in = StripeCredit::PostgREST->missing;
+my $npm = $ENV{STRIPE_CREDIT_NPM} || '';
 
 sub write_file
 {
@@ -98,8 +98,8 @@ sub serves
 # A database with PostgREST
 #
 
-my $double = $no_stand_in ? undef : StripeCredit::Double->new;
-my $conf = $double ? "stripe_credit.api_base = '$double->{api}'\nstripe_credit.ca_file = '$double->{ca}'\n" : '';
+my $double = StripeCredit::Double->new;
+my $conf = "stripe_credit.api_base = '$double->{api}'\nstripe_credit.ca_file = '$double->{ca}'\n";
 my $secrets = PostgreSQL::Test::Utils::tempdir;
 my $node = PostgreSQL::Test::Cluster->new('postgrest');
 
@@ -212,11 +212,10 @@ SKIP:
 	skip 'nginx is not installed', 1 unless find_program('nginx');
 	my $dir = PostgreSQL::Test::Utils::tempdir;
 	my $port = PostgreSQL::Test::Cluster::get_free_port();
-	my $postgrest = $no_stand_in ? undef : StripeCredit::PostgREST->new($node, 'shop', 'api');
-	my @command = nginx_before($postgrest ? $postgrest->{url} =~ s{^http://}{}r : '127.0.0.1:3000', $port, $dir);
+	my $postgrest = StripeCredit::Api->new($node, dbname => 'shop', record => 1);
+	my @command = nginx_before($postgrest->{url} =~ s{^http://}{}r, $port, $dir);
 
 	command_ok([ @command, '-t' ], 'nginx accepts nginx.conf');
-	skip "$no_stand_in: nothing was sent through nginx", 1 if $no_stand_in;
 	my $server = start_nginx($dir, @command);
 	delivers('nginx', "http://127.0.0.1:$port/stripe/webhook", $postgrest, 'whsec_of_the_file', 'user_42');
 	keeps_to_the_url("http://127.0.0.1:$port", $postgrest);
@@ -235,7 +234,7 @@ sub buys_by_curl
 	{
 		skip 'curl is not installed', 1 unless find_program('curl');
 		local $ENV{API} = $url;
-		local $ENV{TOKEN} = $postgrest->token(role => 'authenticated', sub => 'user_43');
+		local $ENV{TOKEN} = StripeCredit::Api::token(role => 'authenticated', sub => 'user_43');
 		my ($in, $out) = ('', '');
 		my $run = IPC::Run::start([ "$examples/postgrest/curl.sh", 'starter' ], \$in, '>&', \$out,
 			IPC::Run::timeout($PostgreSQL::Test::Utils::timeout_default));
@@ -274,7 +273,7 @@ sub edge_function
 	my ($url, $anon, $publishable) = @_;
 
 	local @ENV{qw(SUPABASE_URL SUPABASE_ANON_KEY SUPABASE_PUBLISHABLE_KEYS)} = ($url, $anon, qq({"default": "$publishable"}));
-	return StripeCredit::Program->start(@_[ 3 .. $#_ ], "$FindBin::RealBin/../postgrest/edge.js",
+	return StripeCredit::Server->start(@_[ 3 .. $#_ ], "$FindBin::RealBin/../drivers/edge.mjs",
 		"$examples/supabase/functions/stripe-webhook/index.ts");
 }
 
@@ -299,9 +298,9 @@ sub forwards
 sub browser
 {
 	my ($postgrest) = @_;
-	my $shop = StripeCredit::Program->start(StripeCredit::PostgREST->node, '--no-warnings', "$FindBin::RealBin/../postgrest/browser.js",
-		$ENV{STRIPE_CREDIT_NPM}, "$examples/supabase/client.js", $postgrest->{url},
-		$postgrest->token(role => 'authenticated', sub => 'e6a5e9a2-0000-4000-8000-000000000000'));
+	my $shop = StripeCredit::Server->start(newest_node(), '--no-warnings', "$FindBin::RealBin/../drivers/browser.mjs",
+		$npm, "$examples/supabase/client.js", $postgrest->{url},
+		StripeCredit::Api::token(role => 'authenticated', sub => 'e6a5e9a2-0000-4000-8000-000000000000'));
 	my $json = JSON::PP->new->utf8->allow_nonref;
 
 	$shop->{in}->autoflush;
@@ -335,22 +334,21 @@ sub buys_by_client
 	return;
 }
 
-SKIP:
 {
-	skip "$no_stand_in: the edge function and the client were not run", 1 if $no_stand_in;
-	my $postgrest = StripeCredit::PostgREST->new($supabase, 'postgres', 'public,storage,api');
-	my @node = (StripeCredit::PostgREST->node, '--no-warnings', '--experimental-strip-types');
+	my $postgrest = StripeCredit::Api->new($supabase, schemas => [qw(public storage api)], record => 1,
+		api_keys => [ 'the publishable key', 'the anon key', 'publishable key' ]);
+	my @node = (newest_node(), '--no-warnings', '--experimental-strip-types');
 
 	SKIP:
 	{
 		skip 'this Node.js strips no types: the edge function was not run', 1
-		  unless IPC::Run::run([ @node, '-e', '0' ], '>', \my $out, '2>&1');
+		  unless runs(@node, '-e', '0');
 		forwards($postgrest, @node);
 	}
 	SKIP:
 	{
 		skip 'STRIPE_CREDIT_NPM names no directory that has supabase-js', 1
-		  unless -e "$ENV{STRIPE_CREDIT_NPM}/node_modules/\@supabase/supabase-js/package.json";
+		  unless -e "$npm/node_modules/\@supabase/supabase-js/package.json";
 		buys_by_client(browser($postgrest));
 	}
 	$postgrest->stop;
@@ -413,5 +411,5 @@ SKIP:
 }
 
 $supabase->stop;
-$double->stop if $double;
+$double->stop;
 done_testing();

@@ -50,12 +50,12 @@ sub make_roles
 	return;
 }
 
-# Options go to the stand-in.
+# In database postgres, unless dbname says another; other options go to the stand-in.
 sub new
 {
 	my ($class, $node, %options) = @_;
 	my $front = StripeCredit::Front->new(
-		connstr => sprintf('host=%s;port=%s;dbname=postgres', $node->host, $node->port),
+		connstr => sprintf('host=%s;port=%s;dbname=%s', $node->host, $node->port, delete $options{dbname} // 'postgres'),
 		user => 'authenticator', schemas => ['api'], anon => 'anon', jwt_secret => JWT_SECRET, %options);
 
 	return bless { front => $front, url => $front->{url} }, $class;
@@ -103,6 +103,9 @@ sub stop
 }
 
 # What the stand-in could not answer
+# What came to the stand-in that records
+sub requests { return $_[0]{front}->requests }
+
 sub trouble { return $_[0]{front} ? $_[0]{front}->trouble : '' }
 
 # Whether it comes true in time

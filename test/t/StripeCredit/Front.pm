@@ -20,7 +20,7 @@ use IO::Handle;
 use IO::Select;
 use IO::Socket::INET;
 use JSON::PP ();
-use MIME::Base64 qw(decode_base64url);
+use MIME::Base64 qw(decode_base64 decode_base64url encode_base64);
 use POSIX ();
 use PostgreSQL::Test::Utils;
 use StripeCredit::Routine qw(read_routines choose_routine statement_of_call quote_name);
@@ -29,7 +29,7 @@ my $json = JSON::PP->new->utf8->canonical->allow_nonref;
 
 # connstr: where the server is; user: whom to connect as; schemas: those that are
 # exposed, the first one by default; anon: the role of who brings no token; jwt_secret.
-# With api_keys it also is the gateway that stands before PostgREST at Supabase, which
+# With record it keeps what it is asked, for requests().  With api_keys it also is the gateway that stands before PostgREST at Supabase, which
 # wants one of them for what is under /rest/v1/.
 sub new
 {
@@ -37,15 +37,16 @@ sub new
 	my $listener = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 20, Proto => 'tcp', ReuseAddr => 1)
 	  or die "listen: $!";
 	my $log = PostgreSQL::Test::Utils::tempdir() . '/front';
+	my $record = $options{record} ? "$log.requests" : undef;
 	my $parent = $$;
 	my $pid = fork // die "fork: $!";
 
-	return bless { pid => $pid, log => $log, url => 'http://127.0.0.1:' . $listener->sockport }, $class if $pid;
+	return bless { pid => $pid, log => $log, record => $record, url => 'http://127.0.0.1:' . $listener->sockport }, $class if $pid;
 
 	# nobody waits for what it says
 	open $_, '>>', $log or POSIX::_exit(1) for *STDOUT, *STDERR;
 	$SIG{PIPE} = 'IGNORE';
-	eval { bless({ %options, listener => $listener, parent => $parent }, $class)->serve; 1 } or print STDERR $@;
+	eval { bless({ %options, record => $record, listener => $listener, parent => $parent }, $class)->serve; 1 } or print STDERR $@;
 	POSIX::_exit(0);
 }
 
@@ -64,6 +65,26 @@ sub DESTROY { local $?; $_[0]->stop; return }
 
 # What it could not answer; empty if all went well.
 sub trouble { return slurp_file($_[0]{log}) }
+
+# What it was asked, in order, as it came: { path, headers, body }
+sub requests
+{
+	my ($self) = @_;
+	my @asked = map { $json->decode($_) } -e $self->{record} ? split /\n/, slurp_file($self->{record}) : ();
+
+	$_->{body} = decode_base64($_->{body}) for @asked;
+	return @asked;
+}
+
+sub record
+{
+	my ($self, $request) = @_;
+
+	append_to_file($self->{record},
+		$json->encode({ path => $request->{path}, headers => { map { @$_ } @{ $request->{headers} } },
+				body => encode_base64($request->{body}, '') }) . "\n");
+	return;
+}
 
 #
 # The connection
@@ -144,6 +165,7 @@ sub converse
 	my ($self, $socket) = @_;
 	my $request = read_request($socket) or return;
 
+	$self->record($request) if $self->{record};
 	print $socket wire($self->answer($request));
 	$socket->flush;
 	$socket->shutdown(1);
@@ -155,7 +177,7 @@ sub converse
 sub read_request
 {
 	my ($socket) = @_;
-	my ($method, $path, $query) = (<$socket> // '') =~ m{^([A-Z]+) ([^ ?]*)(?:\?(\S*))? HTTP/1\.1\r\n$} or return;
+	my ($method, $path, $query) = (<$socket> // '') =~ m{^([A-Z]+) ([^ ?]*)(?:\?(\S*))? HTTP/1\.[01]\r\n$} or return;
 	my %request = (method => $method, path => $path, query => $query // '', headers => [], body => '');
 	my $length;
 

@@ -11,12 +11,20 @@ use IPC::Open2;
 use IPC::Run ();
 use JSON::PP ();
 
-our @EXPORT_OK = qw(runs);
+our @EXPORT_OK = qw(runs newest_node);
 
 my $json = JSON::PP->new->utf8->canonical;
 
 # Whether a command is there, and ends well
 sub runs { return eval { IPC::Run::run([@_], '<', \'', '>', \my $out, '2>', \my $err) } }
+
+# The Node.js that came from npm, which is new enough for all, or the system's
+sub newest_node
+{
+	my ($brought) = glob(($ENV{STRIPE_CREDIT_NPM} || '/nowhere') . '/node_modules/node-linux-*/bin/node');
+
+	return $brought || 'node';
+}
 
 # Started with a command
 sub new

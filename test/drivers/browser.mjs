@@ -1,6 +1,6 @@
 // examples/supabase/client.js outside of a browser: this is of a browser what it uses.
 //
-//     node browser.js DIR CLIENT URL TOKEN        DIR has node_modules with supabase-js, CLIENT is client.js
+//     node browser.mjs DIR CLIENT URL TOKEN        DIR has node_modules with supabase-js, CLIENT is client.js
 //
 // says {} in a line on stdout, reads from stdin one call a line, [name, arguments...], and prints what it has answered, a line each:
 //   packs, history, land URL     what the function returns

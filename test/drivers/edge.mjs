@@ -1,6 +1,6 @@
 // An edge function outside of Supabase: node runs its TypeScript, and this is of Deno what it uses.
 //
-//     node --experimental-strip-types edge.js FUNCTION/index.ts
+//     node --experimental-strip-types edge.mjs FUNCTION/index.ts
 //
 // listens on 127.0.0.1, says where in one line of JSON on stdout, and ends when its stdin closes.
 import http from 'node:http'
