@@ -1755,6 +1755,13 @@ BEGIN
 		made := stripe_credit.make_wrapper(schema_name, w.name, w.types,
 			format('(%s) %s LANGUAGE sql %s SECURITY DEFINER SET search_path = pg_catalog, pg_temp %s AS %L',
 				   w.arguments, w.returns, w.volatility, CASE WHEN w.calls_stripe THEN timeout END, w.body), w.description);
+		-- as by GRANT ALL ON ALL ROUTINES IN SCHEMA, with which visitors could give themselves credits
+		IF w.for_role = 'service' THEN
+			EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', made);
+			FOREACH grantee IN ARRAY array_remove(array_remove(ARRAY[webhook_role, user_role], NULL), service_role) LOOP
+				EXECUTE format('REVOKE ALL ON FUNCTION %s FROM %I', made, grantee);
+			END LOOP;
+		END IF;
 		grantee := CASE w.for_role WHEN 'webhook' THEN webhook_role WHEN 'user' THEN user_role ELSE service_role END;
 		IF grantee IS NOT NULL THEN
 			EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %I', made, grantee);

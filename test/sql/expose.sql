@@ -43,6 +43,19 @@ GRANT EXECUTE ON FUNCTION regress_api.packs() TO regress_stripe_credit_anon;
 SELECT stripe_credit.expose('regress_api');
 SELECT granted FROM t.made WHERE name = 'packs';
 
+-- but nobody's are the service's functions, whatever was given with all the rest of the schema
+GRANT ALL ON ALL ROUTINES IN SCHEMA regress_api TO PUBLIC, regress_stripe_credit_anon, regress_stripe_credit_user;
+SELECT stripe_credit.expose('regress_api', 'regress_stripe_credit_anon', 'regress_stripe_credit_user', 'regress_stripe_credit_service');
+SELECT name, granted FROM t.made WHERE arguments LIKE 'account_id%' ORDER BY name COLLATE "C";
+SELECT granted FROM t.made WHERE name = 'packs';
+REVOKE ALL ON ALL ROUTINES IN SCHEMA regress_api FROM PUBLIC, regress_stripe_credit_anon, regress_stripe_credit_user;
+SELECT stripe_credit.expose('regress_api', 'regress_stripe_credit_anon', 'regress_stripe_credit_user', 'regress_stripe_credit_service');
+GRANT EXECUTE ON FUNCTION regress_api.packs() TO regress_stripe_credit_anon;
+-- one role may be both
+SELECT stripe_credit.expose('regress_api', user_role => 'regress_stripe_credit_service', service_role => 'regress_stripe_credit_service');
+SELECT granted FROM t.made WHERE name IN ('credits', 'spend_credits');
+REVOKE ALL ON ALL ROUTINES IN SCHEMA regress_api FROM regress_stripe_credit_service;
+SELECT stripe_credit.expose('regress_api', service_role => 'regress_stripe_credit_service');
 RESET ROLE;
 
 -- A request as PostgREST makes one: the role of the token, the token, the headers; and what status came of it.

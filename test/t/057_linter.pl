@@ -50,6 +50,14 @@ my $given = 'GRANT ALL ON ALL ROUTINES IN SCHEMA api TO anon, authenticated, ser
 my ($revoke) = slurp_file("$FindBin::RealBin/../../README.md") =~ /`(REVOKE ALL ON ALL ROUTINES [^`]*)`/;
 cmp_ok(scalar(grep { $_ eq 'grant_credits' } @{ findings($node, $given)->{anon_security_definer_function_executable} }), '==', 1,
 	'who gives everything away is told so');
+is_deeply(
+	[
+		grep { /^(?:grant|spend|hold|capture|release|reverse)_/ }
+		map { @{ $_ } } @{ findings($node, "$given; SET LOCAL ROLE postgres;
+			DO \$\$ BEGIN PERFORM stripe_credit.expose('api', 'anon', 'authenticated', 'service_role'); END \$\$; RESET ROLE") }
+		  {qw(anon_security_definer_function_executable authenticated_security_definer_function_executable)}
+	],
+	[], "by expose() the service's functions are nobody else's again");
 is_deeply(findings($node, "$given; $revoke; SET LOCAL ROLE postgres;
 		DO \$\$ BEGIN PERFORM stripe_credit.expose('api', 'anon', 'authenticated', 'service_role'); END \$\$; RESET ROLE"),
 	$table, 'and can make it good as the README says');
