@@ -136,7 +136,7 @@ const FAULTS = {
   'reset-after-headers': () => ({ send: (wire, given) => sendThenReset(wire, given, 0) }),
   'reset-in-body': () => ({ send: (wire, given) => sendThenReset(wire, given, given.body.length / 2) }),
   'not-http': () => ({ send: (wire) => wire.end('* OK this is no HTTP\r\n') }),
-  'many-headers': () => ({ send: sendWith(Object.fromEntries(range(10_000).map((i) => [`x-filler-${i}`, 'x']))) }),
+  'many-headers': () => ({ send: sendWith(Object.fromEntries(range(4000).map((i) => [`x-filler-${i}`, 'x']))) }),
   'long-header': () => ({ send: sendWith({ 'x-filler': 'x'.repeat(MB) }) }),
   'wrong-type': () => ({ change: changeJson((object) => ({ ...object, id: 12345 })) }),
   nul: () => ({ change: changeJson(withNul) }),
