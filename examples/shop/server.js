@@ -156,10 +156,7 @@ async function refund(request) {
 // Serving
 //
 
-const page = (request, response) => {
-  originOf(request)
-  files.page(response, welcome(request))
-}
+const page = (request, response) => { files.page(response, welcome(request)) }
 
 // What returns nothing has answered by itself.
 const routes = {

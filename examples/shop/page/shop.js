@@ -83,7 +83,7 @@ let source = null
 
 function more({ seq, balance, held, available, next_expiry: expiry }) {
   if (seq === null) return 'A pack is all you need to begin.'
-  if (available < 0) return 'Credits that were spent have been taken back.'
+  if (available < 0) return 'Spent credits were taken back.'
   if (held > 0) return `${written(held)} more are held, ${written(balance)} in all`
   return expiry ? `Some of them expire on ${day.format(new Date(expiry))}` : ''
 }
@@ -184,7 +184,11 @@ function showMeter(used, held) {
 }
 
 function showStep({ held, line, used, captured, failed, free }) {
-  if (held) say($('job'), `${credits(held)} are held.`)
+  if (held) {
+    $('poem').replaceChildren()
+    showMeter(0, held)
+    say($('job'), `${credits(held)} are held.`)
+  }
   if (line) {
     $('poem').append(element('p', line))
     showMeter(used, MOST)
@@ -221,8 +225,7 @@ async function generate(event) {
   event.preventDefault()
   const form = event.currentTarget
   form.elements[0].disabled = true
-  $('poem').replaceChildren()
-  showMeter(0, MOST)
+  say($('news'), '')
   say($('job'), '')
   await follow(form.elements.fails.checked).catch((error) => {
     showMeter(0, 0)
