@@ -10,11 +10,15 @@ const html = (status, title, body) => ({ status, headers: { 'content-type': 'tex
 
 const noPage = () => html(404, 'Nothing here', '<p>There is no such page.</p>')
 
-// Minor units to what is printed; Intl knows how many digits each currency has.
+// Currencies whose minor unit is no hundredth, as Stripe counts them, which is not as Intl does.
+const DIGITS = { 0: 'bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf', 3: 'bhd jod kwd omr tnd' }
+
+// Minor units to what is printed
 function price(amount, currency) {
   if (amount === null) return 'Nothing to pay now'
-  const format = new Intl.NumberFormat('en', { style: 'currency', currency })
-  return format.format(amount / 10 ** format.resolvedOptions().maximumFractionDigits)
+  const digits = Number(Object.keys(DIGITS).find((count) => DIGITS[count].split(' ').includes(currency)) ?? 2)
+  const format = { style: 'currency', currency, minimumFractionDigits: digits, maximumFractionDigits: digits }
+  return new Intl.NumberFormat('en', format).format(amount / 10 ** digits)
 }
 
 function openPage({ object: session, remembered }) {
