@@ -337,7 +337,7 @@ is( $dbh->selectrow_array(q{
 	};
 
 	ok($seen->(%$_), 'seen if wrong: ' . join ' ', %$_)
-	  for { posted => 1 }, { paid => 0 }, { account_id => 'nobody' }, { amount => 1 }, { same_as => 'pi_other' };
+	  for { posted => -1 }, { paid => 0 }, { account_id => 'nobody' }, { amount => 1 }, { same_as => 'pi_other' };
 	ok(scalar wrong_balances($dbh, balances_of([], @changes, [ $life->{account}, 1 ])), 'seen if wrong: a balance');
 }
 
