@@ -43,6 +43,9 @@
 #define CURLE_TOO_LARGE_BODY	CURLE_TOO_LARGE
 #endif
 
+/* Since 8.7 an easy handle keeps the buffer of what it has sent, and in that the key, to its end. */
+#define CURL_KEEPS_WHAT_IT_SENT		(LIBCURL_VERSION_NUM >= 0x080700)
+
 /* Since 8.20 its resolver's threads are the multi handle's, whose end would wait for them. */
 static inline bool
 set_multi_quick_exit(CURLM *multi)

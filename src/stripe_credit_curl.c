@@ -3,9 +3,10 @@
  * stripe_credit_curl.c
  *	  A module of its own: HTTP by libcurl, for http.c.
  *
- * One multi handle and one easy handle per backend, made by the first request
- * and kept, since connections that are kept save the next request a TLS
- * handshake.  A backend that exits leaves both to the kernel.
+ * One multi handle per backend, made by the first request and kept, since
+ * connections that are kept save the next request a TLS handshake.  So is the easy
+ * handle, unless it would keep the key.  A backend that exits leaves both to the
+ * kernel.
  *
  * Rules: nothing that could longjmp runs inside a callback, so what comes in is
  * kept in malloc'd memory, which is reused or freed by the next request; an easy
@@ -278,18 +279,22 @@ free_headers(void)
 	transfer.headers = NULL;
 }
 
-/*
- * libcurl may have left handles half done in which memory ran out, so they are not
- * used again.  To free them does not wait for a name that nobody finds.
- */
+/* Does not wait for a name that nobody finds. */
 static void
-give_handles_up(void)
+end_easy_handle(void)
 {
 	(void) SET(CURLOPT_QUICK_EXIT, 1L);
 	curl_easy_cleanup(transfer.easy);
+	transfer.easy = NULL;
+}
+
+/* libcurl may have left handles half done in which memory ran out, so they are not used again. */
+static void
+give_handles_up(void)
+{
+	end_easy_handle();
 	if (transfer.multi)
 		(void) curl_multi_cleanup(transfer.multi);
-	transfer.easy = NULL;
 	transfer.multi = NULL;
 	transfer.broken = false;
 }
@@ -303,7 +308,9 @@ detach(void)
 	transfer.attached = false;
 	if (transfer.broken)
 		give_handles_up();
-	if (transfer.easy)
+	if (CURL_KEEPS_WHAT_IT_SENT)
+		end_easy_handle();
+	else if (transfer.easy)
 		curl_easy_reset(transfer.easy);
 	free_headers();
 	transfer.n_watches = 0;

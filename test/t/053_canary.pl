@@ -621,7 +621,7 @@ for my $way (@ways)
 	if ($way eq 'file' || $way eq 'env')
 	{
 		like($log, qr/duration: .* plan:.*Query Text: INSERT INTO stripe_credit\.api_key/s, "$way: and holds the plans of what we execute") if $has{auto_explain};
-		like($log, qr/parameters: \$1 = '$way:/, "$way: and the values of parameters");
+		like($log, qr/[Pp]arameters: \$1 = '$way:/, "$way: and the values of parameters");
 	}
 	is(canaries_in($said), '', "$way: no client was told a secret");
 }
