@@ -199,7 +199,7 @@ sub session
 	my ($user) = @_;
 	my $dbh = DBI->connect(
 		'dbi:Pg:' . $node->connstr('postgres') =~ s/'//gr =~ s/ /;/gr,
-		$user || 'postgres', '',
+		$user, '',
 		{
 			RaiseError => 0, PrintError => 0, AutoCommit => 1,
 			pg_server_prepare => 1, pg_switch_prepared => 1, pg_enable_utf8 => 0

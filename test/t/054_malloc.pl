@@ -99,13 +99,13 @@ sub reports
 sub session
 {
 	my $dbh = DBI->connect(sprintf('dbi:Pg:host=%s;port=%s;dbname=postgres', $node->host, $node->port),
-		'postgres', '', { RaiseError => 0, PrintError => 0, PrintWarn => 0, pg_server_prepare => 0 });
+		undef, '', { RaiseError => 0, PrintError => 0, PrintWarn => 0, pg_server_prepare => 0 });
 
 	# after a crash the server takes a moment
 	for (my $end = time + PATIENCE; !$dbh && time < $end; select undef, undef, undef, 0.1)
 	{
 		$dbh = DBI->connect(sprintf('dbi:Pg:host=%s;port=%s;dbname=postgres', $node->host, $node->port),
-			'postgres', '', { RaiseError => 0, PrintError => 0, PrintWarn => 0, pg_server_prepare => 0 });
+			undef, '', { RaiseError => 0, PrintError => 0, PrintWarn => 0, pg_server_prepare => 0 });
 	}
 	die "no session: $DBI::errstr" unless $dbh;
 	return $dbh;

@@ -192,7 +192,7 @@ sub test_tokens
 	refused('a forged token', $api->post('credits', '{}', authorization => "Bearer $forged"), 401, 'PGRST301');
 	refused('no token at all', $api->post('credits', '{}', authorization => 'Bearer sb_publishable_x'), 401, 'PGRST301');
 	refused('one that has expired', $api->call({ role => 'authenticated', sub => 'ada', exp => time - 60 }, 'credits'), 401, 'PGRST303');
-	refused('a role that the connection may not become', $api->call({ role => 'postgres', sub => 'ada' }, 'credits'), 403, '42501');
+	refused('a role that the connection may not become', $api->call({ role => 'pg_monitor', sub => 'ada' }, 'credits'), 403, '42501');
 	refused('nor the owner', $api->call({ role => 'app_owner', sub => 'ada' }, 'credits'), 403, '42501');
 	return;
 }
