@@ -12,9 +12,10 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use StripeCredit::Double;
 use StripeCredit::Node;
+use StripeCredit::Program qw(runs);
 use Test::More;
 
-plan skip_all => 'node is not installed' unless eval { IPC::Run::run([ 'node', '--version' ], \'', \my $out) };
+plan skip_all => 'node is not installed' unless runs('node', '--version');
 
 my $double = StripeCredit::Double->new;
 my $node = new_node('checkout', conf => "stripe_credit.api_base = '$double->{api}'\nstripe_credit.ca_file = '$double->{ca}'\n");

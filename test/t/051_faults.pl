@@ -18,12 +18,13 @@ use PostgreSQL::Test::Utils;
 use StripeCredit::Backend;
 use StripeCredit::Double;
 use StripeCredit::Node;
+use StripeCredit::Program qw(runs);
 use StripeCredit::Peer;
 use StripeCredit::Slow;
 use Test::More;
 use Time::HiRes qw(sleep time);
 
-plan skip_all => 'node is not installed' unless eval { IPC::Run::run([ 'node', '--version' ], \'', \my $out) };
+plan skip_all => 'node is not installed' unless runs('node', '--version');
 
 use constant {
 	KEY => 'sk_test_CANARY0123456789',
@@ -488,7 +489,7 @@ SKIP:
 	my $limit = sub { system_or_bail('prlimit', '--pid', $to_peer->pid, "--as=$_[0]:"); return };
 
 	skip 'valgrind needs memory of its own', 3 if UNDER_VALGRIND;
-	skip 'prlimit is not installed', 3 unless eval { IPC::Run::run([ 'prlimit', '--version' ], '>', \my $out) };
+	skip 'prlimit is not installed', 3 unless runs('prlimit', '--version');
 	is(said_of('many')->{sqlstate}, '', 'a long list is read');
 	$limit->(1024 * ($to_peer->mapped + 32 * 1024));
 	is(said_of('many')->{sqlstate}, '53200', 'where memory ends with it, that is the error');

@@ -15,12 +15,13 @@ use PostgreSQL::Test::Utils;
 use StripeCredit::Backend;
 use StripeCredit::Double;
 use StripeCredit::Node;
+use StripeCredit::Program qw(runs);
 use StripeCredit::Peer;
 use StripeCredit::Slow;
 use Test::More;
 use Time::HiRes qw(sleep time);
 
-plan skip_all => 'node is not installed' unless eval { IPC::Run::run([ 'node', '--version' ], \'', \my $out) };
+plan skip_all => 'node is not installed' unless runs('node', '--version');
 plan skip_all => 'there is no /proc to look into' unless -e '/proc/self/task';
 
 use constant {

@@ -29,12 +29,13 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use StripeCredit::Double;
 use StripeCredit::Node;
+use StripeCredit::Program qw(runs);
 use Test::More;
 
 BEGIN
 {
 	plan skip_all => 'DBD::Pg is not installed' unless eval { require DBD::Pg };
-	plan skip_all => 'node is not installed' unless eval { IPC::Run::run([ 'node', '--version' ], \'', \my $out) };
+	plan skip_all => 'node is not installed' unless runs('node', '--version');
 }
 use DBD::Pg ':async';
 use DBI;

@@ -19,14 +19,15 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use StripeCredit::Double;
 use StripeCredit::Node;
+use StripeCredit::Program qw(runs);
 use Test::More;
 use Time::HiRes qw(time);
 
 BEGIN
 {
 	plan skip_all => 'DBD::Pg is not installed' unless eval { require DBD::Pg };
-	plan skip_all => 'node is not installed' unless eval { IPC::Run::run([ 'node', '--version' ], \'', \my $out) };
-	plan skip_all => 'gcc is not installed' unless eval { IPC::Run::run([ 'gcc', '--version' ], \'', \my $out) };
+	plan skip_all => 'node is not installed' unless runs('node', '--version');
+	plan skip_all => 'gcc is not installed' unless runs('gcc', '--version');
 }
 use DBI;
 

@@ -11,28 +11,25 @@ use warnings;
 use FindBin;
 use lib $FindBin::RealBin;
 
-use IPC::Open2;
 use JSON::PP;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use StripeCredit::Double;
 use StripeCredit::Node;
+use StripeCredit::Program qw(runs);
 use Test::More;
 
 my $npm = $ENV{STRIPE_CREDIT_NPM};
 
 plan skip_all => "there is no Stripe package for node: STRIPE_CREDIT_NPM names no directory that has it"
   unless $npm && -e "$npm/node_modules/stripe/package.json";
-plan skip_all => 'node is not installed' unless eval { IPC::Run::run([ 'node', '--version' ], \'', \my $out) };
+plan skip_all => 'node is not installed' unless runs('node', '--version');
 
 my $double = StripeCredit::Double->new;
 my $node = new_node('client', conf => "stripe_credit.api_base = '$double->{api}'\nstripe_credit.ca_file = '$double->{ca}'\n");
-my ($from_client, $to_client);
-my $client = open2($from_client, $to_client, 'node', "$FindBin::RealBin/../double/client.js", $npm, @$double{qw(api ca)});
+my $client = StripeCredit::Program->new('node', "$FindBin::RealBin/../double/client.js", $npm, @$double{qw(api ca)});
 my $json = JSON::PP->new->utf8->canonical;
 my ($true, $false) = (JSON::PP::true, JSON::PP::false);
-
-$to_client->autoflush;
 
 sub sql { return $node->safe_psql('postgres', join ";\n", @_) }
 
@@ -40,10 +37,8 @@ sub sql { return $node->safe_psql('postgres', join ";\n", @_) }
 sub call_client
 {
 	my ($name, @arguments) = @_;
-	my $answer;
+	my $answer = $client->ask(call => $name, arguments => \@arguments);
 
-	print $to_client $json->encode({ call => $name, arguments => \@arguments }), "\n";
-	$answer = $json->decode(scalar <$from_client>);
 	die "$name: $answer->{error}\n" if $answer->{error};
 	return $answer;
 }
@@ -288,8 +283,7 @@ same_request('the portal', sub { sql(q{SELECT stripe_credit.customer_portal('eve
 			types => [ map { $sent->{$_} } sort { ($a =~ /(\d+)/)[0] <=> ($b =~ /(\d+)/)[0] } grep { /^types/ } keys %$sent ] }) });
 }
 
-close $to_client;
-waitpid $client, 0;
+$client->stop;
 $double->stop;
 $node->stop;
 done_testing();

@@ -18,6 +18,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use StripeCredit::Double;
 use StripeCredit::Node;
+use StripeCredit::Program qw(newest_node runs);
 use Test::More;
 
 my $npm = $ENV{STRIPE_CREDIT_NPM};
@@ -26,9 +27,9 @@ plan skip_all => 'there is no pg package for node: STRIPE_CREDIT_NPM names no di
   unless $npm && -e "$npm/node_modules/pg/package.json";
 
 # The one that npm brought is new enough.
-my ($program) = ((grep { -x } glob "$npm/node_modules/node-linux-*/bin/node"), 'node');
+my $program = newest_node();
 
-plan skip_all => 'node is not installed' unless eval { IPC::Run::run([ $program, '--version' ], \'', \my $out) };
+plan skip_all => 'node is not installed' unless runs($program, '--version');
 
 my $double = StripeCredit::Double->new;
 my $node = new_node('shop', conf => "stripe_credit.api_base = '$double->{api}'\nstripe_credit.ca_file = '$double->{ca}'\n");

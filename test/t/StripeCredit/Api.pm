@@ -102,10 +102,10 @@ sub stop
 	return;
 }
 
-# What the stand-in could not answer
 # What came to the stand-in that records
 sub requests { return $_[0]{front}->requests }
 
+# What the stand-in could not answer
 sub trouble { return $_[0]{front} ? $_[0]{front}->trouble : '' }
 
 # Whether it comes true in time
